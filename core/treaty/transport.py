@@ -1,0 +1,268 @@
+"""The abstract transport: the only thing that the author of a third transport implements.
+
+A transport carries sealed frames and never opens one: it does not parse, seal, retry or correlate. This room must not
+know what is inside a frame, and holds no socket of its own. Each rule below is proven by the contract suite.
+
+The law:
+
+* ``serve`` and ``subscribe`` return only when what is sent or published from then on will arrive.
+* A request reaches exactly one of the competing inboxes, and never waits behind a busy one while another is idle: an
+  inbox takes requests off the shared queue only while fewer than ``capacity`` of its deliveries are unsettled.
+* ``receive`` returns within its timeout (seconds), wakes for a frame at once, and ends when another thread closes.
+* ``close`` is idempotent, works while another thread is inside, and leaves no thread, socket, queue, key or file.
+* Resources live in lines and inboxes: a transport on which none is open holds no thread and no socket.
+* Names of services and channels are plain tokens; topics below a channel are none of the transport's business.
+* No foreign exception crosses: everything is a :class:`~treaty.TransportError`, raised ``from`` its cause.
+
+=====================================  =============================================================================
+condition                              what is raised
+=====================================  =============================================================================
+used after close                       ``ClosedError``; a ``receive`` that is blocked while another thread closes
+                                       raises it as well
+used in a forked child                 ``ForkedError``, by everything but ``close``, which lets go without touching
+                                       what belongs to the parent
+nobody took the frame                  ``Unavailable``: by ``send`` if known within its timeout, else by a later
+                                       ``receive`` of the same line, with ``frame`` set
+the connection broke                   ``ConnectionLost`` once, by ``receive`` or ``send``; the next use connects again
+frame over ``guarantees.max_frame``    ``FrameTooLarge``, by ``send``, ``reply`` and ``publish``; the line stays usable
+endpoint already taken                 ``AddressInUse``, by ``serve``
+declared "no" in ``guarantees``        ``Unsupported``, at once
+a name that is no plain token          ``InvalidTarget``
+=====================================  =============================================================================
+
+Where two conditions hold, the one further up the table wins.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from abc import ABC, abstractmethod
+from importlib.metadata import EntryPoint, entry_points
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from treaty.errors import ClosedError, ForkedError, InvalidTarget, InvalidURL, MissingExtra, UnknownScheme
+
+_TOKEN: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
+
+
+def check_name(name: str) -> str:
+    """Return the name of a service or channel if it is a plain token, else raise ``InvalidTarget``."""
+    if isinstance(name, str) and _TOKEN.fullmatch(name):
+        return name
+    raise InvalidTarget(f"{name!r} is no name for a service or channel: use up to 64 of a-z, 0-9, '_' and '-'")
+
+
+class Guarantees(Struct, frozen=True, kw_only=True):
+    """What a transport promises. There are no defaults: each question is answered, and the contract proves the answer.
+
+    A promise may depend on the configuration: two transports of one class may declare different things.
+    """
+
+    #: May the two ends live in different processes?
+    crosses_processes: bool
+    #: Do ``publish`` and ``subscribe`` work?
+    notifications: bool
+    #: May several inboxes serve one service, each request reaching exactly one of them?
+    competing_workers: bool
+    #: Do the frames of one line reach a single inbox, and those of one delivery their line, in the order sent?
+    ordered: bool
+    #: Seconds within which a frame for a service that nobody serves becomes ``Unavailable``; ``None``: never noticed.
+    notices_absence: float | None
+    #: Do requests that were queued while nobody served reach the next inbox?
+    survives_restart: bool
+    #: Is an unsettled delivery of an inbox that died given to another one (with ``redelivered`` set)?
+    redelivers: bool
+    #: The largest frame in bytes.
+    max_frame: int
+
+
+class Resource(ABC):
+    """Something that is closed once and belongs to the process that made it. Usable in a ``with`` statement."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._closed = False
+
+    def check(self) -> None:
+        """Raise ``ClosedError`` after close, ``ForkedError`` in another process. Call it first in every method."""
+        if self._closed:
+            raise ClosedError(f"{type(self).__name__} is closed")
+        if self.foreign:
+            raise ForkedError(f"{type(self).__name__} was made by process {self._pid}: make a new one in this process")
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._closed
+
+    @property
+    def foreign(self) -> bool:
+        """Whether this is a forked child's copy, which must not touch the sockets and locks of its parent."""
+        return self._pid != os.getpid()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release everything. Idempotent, never raises, may be called from any thread."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Delivery(ABC):
+    """One frame that arrived at an inbox."""
+
+    #: The frame, as it was sent.
+    frame: bytes
+    #: Where the transport believes that replies go. The core compares it with the address sealed into the request;
+    #: empty when replies go back on the asking connection.
+    reply_to: str = ""
+    #: Whether another inbox may have had this frame before.
+    redelivered: bool = False
+
+    @abstractmethod
+    def reply(self, frame: bytes) -> None:
+        """Send a frame to where this one came from: any thread, any number of times, also after ``settle``.
+
+        A caller that has gone away is no error.
+
+        Raises:
+            FrameTooLarge: nothing was sent.
+            ConnectionLost: the reply may be lost.
+            ClosedError: the inbox was closed.
+        """
+
+    @abstractmethod
+    def settle(self, accepted: bool = True) -> None:
+        """Give the place in the inbox free again. ``accepted=False`` hands the frame to another inbox if there can be
+        one (as not redelivered: nobody ran it). Idempotent; never raises. Any thread."""
+
+
+class Line(Resource):
+    """A caller's end: requests go out, whatever is replied comes in."""
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """Where replies to this line go. It is sealed into each request; empty if on the asking connection.
+
+        It may change after ``ConnectionLost``.
+        """
+
+    @abstractmethod
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        """Hand a frame over for one of the inboxes that serve ``service``. Any thread; several at once.
+
+        Args:
+            service: a plain token.
+            frame: at most ``guarantees.max_frame`` bytes.
+            timeout: seconds to wait for a connection or for room. 0 never blocks.
+
+        Raises:
+            Unavailable: it was certainly not delivered: no connection, no room, or nobody there.
+            ConnectionLost: it may have been delivered.
+            FrameTooLarge: nothing was sent.
+        """
+
+    @abstractmethod
+    def receive(self, timeout: float) -> bytes | None:
+        """Return the next frame that was replied to this line, or ``None`` after ``timeout`` seconds. One thread at a
+        time. 0 never blocks.
+
+        Raises:
+            Unavailable: an earlier ``send`` came back; ``error.frame`` says which.
+            ConnectionLost: what was under way may be lost. The line connects again when it is next used.
+        """
+
+
+class Inbox(Resource):
+    """The end where frames arrive: of a service, or of a subscription."""
+
+    @abstractmethod
+    def receive(self, timeout: float) -> Delivery | None:
+        """Return the next delivery, or ``None`` after ``timeout`` seconds. One thread at a time. 0 never blocks.
+
+        Raises:
+            ConnectionLost: what was under way may be lost. The inbox connects again when it is next used.
+        """
+
+
+class Transport(Resource):
+    """How frames travel. Safe to share between threads; it belongs to the process that made it."""
+
+    #: What this transport promises: see :class:`Guarantees`.
+    guarantees: Guarantees
+
+    @abstractmethod
+    def dial(self) -> Line:
+        """Open a caller's end. A service need not be there yet."""
+
+    @abstractmethod
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        """Compete for the requests of one service. Returns when requests sent from now on will arrive.
+
+        Args:
+            service: a plain token.
+            capacity: how many deliveries may be unsettled at once before the inbox leaves the rest to others.
+
+        Raises:
+            AddressInUse: another process or transport object serves here and cannot be competed with; also when this
+                transport object already serves the service and declares that workers do not compete.
+            Unavailable: the broker cannot be reached.
+        """
+
+    @abstractmethod
+    def publish(self, channel: str, frame: bytes) -> None:
+        """Give one copy of the frame to every subscriber of the channel. Nobody listening is no error."""
+
+    @abstractmethod
+    def subscribe(self, channel: str) -> Inbox:
+        """Listen to a channel. Returns when what is published from now on will arrive.
+
+        Replies to what comes out of it go nowhere; ``settle`` does nothing.
+        """
+
+
+_GROUP: Final = "treaty.transports"
+
+
+def connect(url: str, **options: Any) -> Transport:
+    """Make the transport that a URL names, such as ``zmq+tcp://127.0.0.1:5555`` or ``kombu+redis://127.0.0.1:6379/0``.
+
+    Transports are found through the entry-point group ``treaty.transports`` by URL scheme; the entry point is a
+    callable that takes the URL and the options and returns a :class:`Transport`. Nothing is connected yet.
+
+    Raises:
+        InvalidURL: there is no scheme, or the transport cannot read the rest.
+        UnknownScheme: nobody answers to it; the text lists who is installed.
+        MissingExtra: the library behind it is not installed; the text says what to install.
+    """
+    scheme = urlsplit(url).scheme if isinstance(url, str) else ""
+    if not scheme or "://" not in url:
+        raise InvalidURL(f"{url!r} is no transport URL: write something like 'zmq+tcp://127.0.0.1:5555'")
+    found = {entry.name: entry for entry in entry_points(group=_GROUP)}
+    if scheme not in found:
+        known = ", ".join(sorted(found)) or "none"
+        raise UnknownScheme(f"no transport for {scheme!r} is installed; known schemes: {known}")
+    transport: Transport = _load(found[scheme])(url, **options)
+    return transport
+
+
+def _load(entry: EntryPoint) -> Any:
+    try:
+        return entry.load()
+    except ImportError as error:
+        package = entry.dist.name if entry.dist else "the package that provides it"
+        extra = entry.name.partition("+")[0]
+        offered = entry.dist.metadata.get_all("Provides-Extra") if entry.dist else None
+        cure = f"pip install '{package}[{extra}]'" if extra in (offered or ()) else f"install what {package} needs"
+        raise MissingExtra(f"the transport for {entry.name!r} needs {error.name or error}: {cure}") from error
