@@ -17,6 +17,7 @@ This room knows nothing about messages, transports or clocks. The tree::
     │   ├── DecodingError           bytes that are no message
     │   └── FrameTooLarge           over the size limit, here or at the other end
     ├── AuthenticationError         the other end did not accept our seal, or we hold no usable secret
+    │   └── FrameRefused            this frame failed the check at this end; ``reason`` says at which step
     ├── DeadlineExceeded            the call's time ran out (a TimeoutError too)
     ├── Cancelled                   the caller gave the call up
     ├── TransportError              the world between the two ends
@@ -104,6 +105,14 @@ class AuthenticationError(TreatyError):
 
     status = 401
     code = -32009
+
+
+class FrameRefused(AuthenticationError):
+    """A frame that failed the check. ``reason`` is one of the words in :data:`treaty.sealing.REASONS`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"frame refused: {reason}")
+        self.reason = reason
 
 
 class InvalidSecret(ConfigurationError, AuthenticationError):

@@ -1,0 +1,90 @@
+"""The caller's open calls: which questions wait for an answer, until when, and how each one ended.
+
+No waiters and no clock live here; ``now`` is a steady clock's reading in seconds. A call is settled exactly once:
+whoever takes it out of the ledger is the one who may end it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import Any
+
+from treaty.errors import Unavailable
+
+#: How many calls may be open at once by default.
+MAX_OPEN = 65_536
+
+
+class OpenCall:
+    """A call that waits for its answer. ``key`` is the first half of its request's tag, in hexadecimal."""
+
+    __slots__ = ("deadline", "expires", "id", "key", "seq", "target", "waiter")
+
+    def __init__(self, *, id: str, key: str, target: str, deadline: float, expires: int) -> None:  # noqa: A002
+        self.id = id
+        self.key = key
+        self.target = target
+        #: On a steady clock, in seconds; and the same on the wall clock, in milliseconds.
+        self.deadline = deadline
+        self.expires = expires
+        #: The last status that was seen.
+        self.seq = 0
+        #: Whatever the driver hangs here to find who waits; the ledger never looks at it.
+        self.waiter: Any = None
+
+
+class Ledger:
+    """The open calls, by key and by deadline."""
+
+    def __init__(self, limit: int = MAX_OPEN) -> None:
+        self._limit = limit
+        self._calls: dict[str, OpenCall] = {}
+        self._deadlines: list[tuple[float, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def open(self, call: OpenCall) -> None:
+        """Enter a call.
+
+        Raises:
+            Unavailable: there are as many open calls as are allowed; nothing was sent.
+        """
+        if len(self._calls) >= self._limit:
+            raise Unavailable(f"not sent: {self._limit:,} calls of this client are open already")
+        self._calls[call.key] = call
+        heapq.heappush(self._deadlines, (call.deadline, call.key))
+        # Settled calls leave their deadline behind; clear up before these outnumber the open ones for good.
+        if len(self._deadlines) > 2 * len(self._calls) + 64:
+            self._deadlines = [(open_.deadline, key) for key, open_ in self._calls.items()]
+            heapq.heapify(self._deadlines)
+
+    def find(self, key: str) -> OpenCall | None:
+        """Return the open call with this key, if there is one."""
+        return self._calls.get(key)
+
+    def settle(self, key: str) -> OpenCall | None:
+        """Take a call out: the caller of this may end it. ``None`` when it was settled before, or never opened."""
+        return self._calls.pop(key, None)
+
+    def settle_all(self) -> list[OpenCall]:
+        """Take every call out, oldest deadline first."""
+        calls = sorted(self._calls.values(), key=lambda call: call.deadline)
+        self._calls.clear()
+        self._deadlines.clear()
+        return calls
+
+    def expire(self, now: float) -> list[OpenCall]:
+        """Take out the calls whose deadline has come."""
+        expired = []
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, key = heapq.heappop(self._deadlines)
+            if call := self._calls.pop(key, None):
+                expired.append(call)
+        return expired
+
+    def next_deadline(self) -> float | None:
+        """Return the earliest deadline of an open call, or ``None`` when nothing is open."""
+        while self._deadlines and self._deadlines[0][1] not in self._calls:
+            heapq.heappop(self._deadlines)
+        return self._deadlines[0][0] if self._deadlines else None

@@ -1,0 +1,274 @@
+"""A call under way, as its caller sees it: one object, to be waited for by a thread or awaited by a task.
+
+It holds what came back; it must not know frames or transports. Whoever settles it does so once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from threading import Lock
+from typing import Any, Final, Protocol
+
+from msgspec import Struct
+
+from treaty.errors import TreatyError
+from treaty.ledger import OpenCall
+from treaty.messages import Response, Status, StatusLine
+from treaty.registry import read_error
+
+#: How many status messages of one call are kept for who has not read them yet; older ones are let go.
+KEPT_STATUSES: Final = 10_000
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """An answer: result or error, status, headers and timings."""
+
+    #: What was called, ``service.method``.
+    target: str
+    status: StatusLine
+    headers: dict[str, str]
+    #: The typed error that the service answered with, or ``None``.
+    error: Exception | None
+    #: Seconds between sending and answer, by the caller's clock.
+    elapsed: float
+    #: Seconds that the handler ran, by the service's clock.
+    took: float
+    #: Which instance of the service answered.
+    sender: str
+    #: What the handler registered with ``on_response`` made of a blocking call's answer.
+    handled: Any = None
+    value: Any = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a result."""
+        return self.error is None
+
+    @property
+    def result(self) -> Any:
+        """The result.
+
+        Raises:
+            Exception: :attr:`error`, if the service answered with one.
+        """
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class Waits(Protocol):
+    """Who drives the call: the client."""
+
+    def wait(self, pending: Pending, ready: Callable[[], bool], until: float | None) -> bool:
+        """Block until ``ready()``, or the steady time ``until``. Return whether it is ready."""
+
+    def abandon(self, pending: Pending) -> bool:
+        """Cancel the call. Return whether it was still open."""
+
+
+class Pending:
+    """A call that was sent. It ends exactly once, by its deadline at the latest, with a reply or an error.
+
+    ``pending.result()`` blocks, ``await pending`` does not; both return the result or raise the error.
+    """
+
+    def __init__(self, client: Waits, target: str) -> None:
+        self.target = target
+        #: The engine's record of the call; ``None`` until the request is made. For the client.
+        self.call: OpenCall | None = None
+        self._client = client
+        self._started = time.monotonic()
+        self._outcome: Reply | Exception | None = None
+        self._lock = Lock()
+        self._callbacks: list[Callable[[Pending], None]] = []
+        self._statuses: deque[Status] = deque(maxlen=KEPT_STATUSES)
+        self._seen = 0
+        self._listeners: list[Callable[[], None]] = []
+
+    def __repr__(self) -> str:
+        return f"<Pending {self.target} {'done' if self.done else 'open'}>"
+
+    @property
+    def done(self) -> bool:
+        """Whether the call is over."""
+        return self._outcome is not None
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Block until the call is over and return its result.
+
+        Args:
+            timeout: seconds to wait at most; the call itself goes on after that.
+
+        Raises:
+            TimeoutError: not over after ``timeout`` seconds.
+            Exception: whatever ended the call: see :mod:`treaty.errors`, or a registered error.
+        """
+        return self.reply(timeout).result
+
+    def reply(self, timeout: float | None = None) -> Reply:
+        """Block until the call is over and return the reply, be it a result or an error that the service answered.
+
+        Raises:
+            TimeoutError: not over after ``timeout`` seconds.
+            TreatyError: the call ended without an answer.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        if not self.done and not self._client.wait(self, lambda: self._outcome is not None, until):
+            raise TimeoutError(f"{self.target} is not over after {timeout:g} s")
+        return self._settled()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._awaited().__await__()
+
+    async def replied(self) -> Reply:
+        """Await the reply: the asyncio twin of :meth:`reply`."""
+        if not self.done:
+            loop = asyncio.get_running_loop()
+            over: asyncio.Future[None] = loop.create_future()
+            self.on_done(lambda _: _in_loop(loop, _finish, over))
+            try:
+                await over
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
+        return self._settled()
+
+    async def _awaited(self) -> Any:
+        return (await self.replied()).result
+
+    def cancel(self) -> bool:
+        """Give the call up: it ends with ``Cancelled`` at once, and the service is told to stop if it can.
+
+        Returns whether the call was still open. It may have been executed all the same.
+        """
+        return self._client.abandon(self)
+
+    def statuses(self) -> Statuses:
+        """Return the status messages so far and to come, for ``for`` and for ``async for``; ends with the call."""
+        return Statuses(self, self._client)
+
+    def on_done(self, callback: Callable[[Pending], None]) -> None:
+        """Have ``callback(pending)`` called when the call is over: at once if it is, else by the thread that reads
+        the answers, which must not be kept waiting.
+        """
+        with self._lock:
+            if not self.done:
+                self._callbacks.append(callback)
+                return
+        callback(self)
+
+    def settle(self, outcome: Response | TreatyError) -> bool:
+        """End the call, unless it is over. For the client."""
+        ended: Reply | Exception = outcome if isinstance(outcome, Exception) else self._read(outcome)
+        with self._lock:
+            if self._outcome is not None:
+                return False
+            self._outcome = ended
+            callbacks, self._callbacks = self._callbacks, []
+            listeners = list(self._listeners)
+        for callback in callbacks:
+            callback(self)
+        for listener in listeners:
+            listener()
+        return True
+
+    def progress(self, status: Status) -> None:
+        """Keep a status message. For the client."""
+        with self._lock:
+            self._statuses.append(status)
+            self._seen += 1
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener()
+
+    def news_after(self, position: int) -> tuple[list[Status], int]:
+        """Return the status messages from a position on, and the next position."""
+        with self._lock:
+            missed = max(position, self._seen - len(self._statuses))
+            return list(self._statuses)[len(self._statuses) - (self._seen - missed) :], self._seen
+
+    def listen(self, listener: Callable[[], None], *, on: bool) -> None:
+        """Have ``listener()`` called for each status message and at the end, or not any more."""
+        with self._lock:
+            if on:
+                self._listeners.append(listener)
+            else:
+                self._listeners.remove(listener)
+
+    def _read(self, response: Response) -> Reply:
+        return Reply(
+            target=self.target,
+            status=response.status,
+            headers=response.headers,
+            error=None if response.error is None else read_error(response.error, response.status),
+            elapsed=time.monotonic() - self._started,
+            took=response.took / 1000,
+            sender=response.sender,
+            value=response.result,
+        )
+
+    def _settled(self) -> Reply:
+        outcome = self._outcome
+        assert outcome is not None
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+class Statuses:
+    """The status messages of one call, in order. Iterate it, blocking or asynchronously; it ends with the call."""
+
+    def __init__(self, pending: Pending, client: Waits) -> None:
+        self._pending = pending
+        self._client = client
+
+    def __iter__(self) -> Iterator[Status]:
+        position = 0
+        while True:
+            over = self._pending.done
+            news, position = self._pending.news_after(position)
+            yield from news
+            if over:
+                return
+            self._client.wait(self._pending, self._has_news(position), None)
+
+    async def __aiter__(self) -> AsyncIterator[Status]:
+        loop, position = asyncio.get_running_loop(), 0
+        heard = asyncio.Event()
+
+        def listener() -> None:
+            _in_loop(loop, heard.set)
+
+        self._pending.listen(listener, on=True)
+        try:
+            while True:
+                over = self._pending.done
+                heard.clear()
+                news, position = self._pending.news_after(position)
+                for status in news:
+                    yield status
+                if over:
+                    return
+                if not self._has_news(position)():
+                    await heard.wait()
+        finally:
+            self._pending.listen(listener, on=False)
+
+    def _has_news(self, position: int) -> Callable[[], bool]:
+        pending = self._pending
+        return lambda: pending.done or pending.news_after(position)[1] > position
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _in_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: Any) -> None:
+    try:
+        loop.call_soon_threadsafe(function, *args)
+    except RuntimeError:
+        return  # the loop was closed: nobody waits there any more

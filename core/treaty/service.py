@@ -1,0 +1,248 @@
+"""The service as its author sees it: a name, handlers, and a life from ``start`` to ``stop``.
+
+How requests are received and run is in ``serving``, which of them may run in the engine.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections import deque
+from typing import Any, ClassVar, Final, Self
+
+from treaty.client import Client
+from treaty.driving import present
+from treaty.engine import SKEW_MS, Answerer
+from treaty.errors import ConfigurationError, InvalidSecret
+from treaty.guard import CAPACITY, Guard
+from treaty.incoming import Incoming
+from treaty.notices import announce
+from treaty.routing import HandlerTable
+from treaty.sealing import MAX_FRAME, Secret, keyring
+from treaty.serving import Serving
+from treaty.transport import Transport, check_name, connect
+
+#: Seconds that running handlers have to finish when a service stops.
+DRAIN: Final = 20.0
+_LOG: Final = logging.getLogger("treaty.service")
+
+
+class Service:
+    """Answers requests. Subclass it, give it a ``name`` and ``on_<method>`` handlers, and ``run()`` it.
+
+    A handler takes the :class:`~treaty.Incoming` message first and then its parameters, which are checked against its
+    annotations. It returns the result, or raises. It may be a coroutine.
+
+    Args:
+        transport: a transport, or the URL of one, which the service then closes when it stops.
+        secret: what the clients hold too: see :class:`~treaty.Client`.
+        concurrency: how many handlers run at once.
+        drain: seconds that running handlers have to finish when the service stops.
+        replay_capacity: how many ids of requests are remembered at once.
+        skew: by how many seconds the clock of a caller may be ahead.
+
+    Raises:
+        ConfigurationError: an unusable name, secret or number.
+    """
+
+    name: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        transport: Transport | str,
+        *,
+        secret: Secret,
+        concurrency: int = 1,
+        drain: float = DRAIN,
+        replay_capacity: int = CAPACITY,
+        skew: float = SKEW_MS / 1000,
+    ) -> None:
+        if not self.name:
+            raise ConfigurationError(f"{type(self).__name__} has no name: write name = \"…\" in the class")
+        check_name(self.name)
+        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+            raise ConfigurationError(f"concurrency is a whole number from 1 on, not {concurrency!r}")
+        if secret is None:
+            raise InvalidSecret("a service needs a secret: make one with 'treaty keygen'")
+        self._keyring = keyring(secret)
+        self._owned = connect(transport) if isinstance(transport, str) else None
+        self._transport = self._owned or transport
+        assert isinstance(self._transport, Transport), "a service needs a transport or the URL of one"
+        self._concurrency = concurrency
+        self._drain = drain
+        self._skew = skew
+        self._sender = os.urandom(8).hex()
+        self._guard = Guard(replay_capacity)
+        self._life = threading.Lock()
+        self._running: Serving | None = None
+        self._stopped = threading.Event()
+        self._client_lock = threading.Lock()
+        self._client: Client | None = None
+        self._started_at = 0.0
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} {'serving' if self.serving else 'stopped'}>"
+
+    @property
+    def serving(self) -> bool:
+        """Whether the service is registered with its transport."""
+        return self._running is not None
+
+    @property
+    def instance(self) -> str:
+        """A name for this instance, in every answer's ``sender``."""
+        return self._sender
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """How often each thing happened, by name: requests that ran, and those that did not, by reason."""
+        running = self._running
+        return dict(running.answerer.counters) if running else {}
+
+    def setup(self) -> None:
+        """Called by :meth:`start` before the first request. Override it to open what the handlers need."""
+
+    def teardown(self) -> None:
+        """Called by :meth:`stop` after the last handler."""
+
+    def start(self) -> None:
+        """Serve, and return as soon as requests will arrive. Does nothing if the service serves already.
+
+        Raises:
+            InvalidHandler: a handler cannot be called as it is written.
+            AddressInUse: somebody else serves there.
+            TransportError: the broker cannot be reached.
+        """
+        with self._life:
+            if self._running is not None:
+                return
+            self._table = HandlerTable.of(self)
+            answerer = Answerer(
+                self.name,
+                self._keyring,
+                self._table.with_handlers({"$ping": self._ping, "$describe": self._describe}),
+                sender=self._sender,
+                max_frame=min(MAX_FRAME, self._transport.guarantees.max_frame),
+                guard=self._guard,
+                skew_ms=round(self._skew * 1000),
+            )
+            self.setup()
+            try:
+                inbox = self._transport.serve(self.name, self._concurrency)
+            except BaseException:
+                self.teardown()
+                raise
+            self._stopped.clear()
+            self._started_at = time.monotonic()
+            self._running = Serving(
+                answerer,
+                inbox,
+                concurrency=self._concurrency,
+                # Where nobody else could take a request, one thread always receives: refusals, cancellations and
+                # pings then work while every handler is busy.
+                reads_ahead=not self._transport.guarantees.competing_workers,
+                client=self._nested_client,
+            )
+
+    def stop(self, drain: float | None = None) -> None:
+        """Stop serving: take no new requests, let the running ones finish, answer the rest. Idempotent.
+
+        Args:
+            drain: seconds to wait for running handlers; the service's own default if ``None``. What still runs then
+                is given up: its caller gets ``ConnectionLost``, as it may have been executed.
+        """
+        running = self._running
+        if running is not None and running.own_thread:
+            # A handler that stops its own service must return before the service can have drained.
+            threading.Thread(target=self.stop, args=(drain,), name="treaty-service-stop").start()
+            return
+        with self._life:
+            running = self._running
+            if running is None:
+                return
+            running.stop(self._drain if drain is None else drain)
+            self._running = None
+            with self._client_lock:
+                client, self._client = self._client, None
+            if client is not None:
+                client.close()
+            self.teardown()
+            if self._owned is not None:
+                self._owned.close()
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Serve until SIGTERM, Ctrl-C or :meth:`stop`; then drain. A second signal ends the drain at once.
+
+        Signals are looked after only in the main thread; elsewhere it takes a :meth:`stop`.
+        """
+        self.start()
+        if threading.current_thread() is not threading.main_thread():
+            self._stopped.wait()
+            return
+        signals: deque[int] = deque()
+        arrived = threading.Event()
+
+        def note(number: int, _: object) -> None:
+            signals.append(number)
+            arrived.set()
+            if len(signals) > 1 and self._running is not None:
+                self._running.hurry()
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            _LOG.info("%s: serving", self.name)
+            while not arrived.is_set() and not self._stopped.is_set():
+                arrived.wait(0.5)
+            _LOG.info("%s: stopping", self.name)
+            self.stop()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def publish(self, topic: str, data: Any) -> None:
+        """Tell every subscriber of the service's channel.
+
+        Args:
+            topic: below the channel, such as ``"Host.created"``.
+            data: any value that JSON can carry.
+
+        Raises:
+            InvalidTarget, EncodingError, FrameTooLarge: nothing was sent.
+            TransportError: it may not have been sent to everybody.
+        """
+        frame = announce(
+            self._keyring,
+            f"{self.name}.{topic}",
+            data,
+            sender=self._sender,
+            random=os.urandom,
+            wall=present().wall,
+            max_frame=min(MAX_FRAME, self._transport.guarantees.max_frame),
+        )
+        self._transport.publish(self.name, frame)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _ping(self, message: Incoming) -> dict[str, Any]:
+        """Say that the service is there."""
+        uptime = round(time.monotonic() - self._started_at, 3)
+        return {"service": self.name, "instance": self._sender, "uptime": uptime, "concurrency": self._concurrency}
+
+    def _describe(self, message: Incoming) -> list[dict[str, Any]]:
+        """List the methods."""
+        return self._table.describe()
+
+    def _nested_client(self) -> Client:
+        with self._client_lock:
+            if self._client is None:
+                self._client = Client(self._transport, secret=self._keyring)
+            return self._client

@@ -1,0 +1,428 @@
+"""The threads of a running service: they receive, run handlers, and send what comes of it.
+
+The thread that receives a request runs its handler, while another one receives: nothing is handed over on the way.
+Coroutines run on one event loop. This room must not know what a service is called or who stops it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Final
+
+from treaty.driving import SERVING_UNTIL, present
+from treaty.engine import Answer, Answerer, Exchange, Run, Stop
+from treaty.errors import ClosedError, ConnectionLost, ResourceExhausted, TransportError, TreatyError, Unavailable
+from treaty.incoming import Incoming
+from treaty.registry import is_expected
+from treaty.routing import Bound
+from treaty.transport import Delivery, Inbox
+
+if TYPE_CHECKING:
+    from treaty.client import Client
+
+#: How many requests may wait inside a service whose transport has no other worker to give them to.
+BACKLOG: Final = 10_000
+_LOG: Final = logging.getLogger("treaty.service")
+#: How long a receive lasts, which is how soon a thread notices that the service stops.
+_SLICE: Final = 0.1
+#: How long to wait before a broken connection is tried again.
+_PAUSE: Final = 0.2
+
+
+class _Job:
+    """A request whose handler runs, or waits to run."""
+
+    __slots__ = ("bound", "delivery", "exchange", "message", "over", "started", "task")
+
+    def __init__(self, run: Run, delivery: Delivery, message: Incoming) -> None:
+        self.exchange: Exchange = run.exchange
+        self.bound: Bound = run.bound
+        self.delivery = delivery
+        self.message = message
+        self.started = 0.0
+        self.task: asyncio.Task[Any] | None = None
+        #: Whether the one answer was sent, or is not wanted any more.
+        self.over = False
+
+
+class Serving:
+    """Serves one inbox until it is stopped.
+
+    Args:
+        answerer: the engine.
+        inbox: where requests arrive.
+        concurrency: how many handlers run at once.
+        reads_ahead: whether requests are received while every handler is busy, to wait here: right where no other
+            worker could take them, since cancellations and pings are then heard as well.
+        client: returns the client for nested calls.
+    """
+
+    def __init__(
+        self,
+        answerer: Answerer,
+        inbox: Inbox,
+        *,
+        concurrency: int,
+        reads_ahead: bool,
+        client: Callable[[], Client],
+    ) -> None:
+        self.answerer = answerer
+        self._inbox = inbox
+        self._client = client
+        self._concurrency = concurrency
+        self._reads_ahead = reads_ahead
+        self._receiving = threading.Lock()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._busy = 0
+        self._jobs: dict[str, _Job] = {}
+        self._backlog: deque[_Job] = deque()
+        self._stopping = False
+        self._hurried = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._waiting = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._spawn()
+
+    @property
+    def own_thread(self) -> bool:
+        """Whether the calling thread is one of those that run handlers."""
+        return threading.current_thread() in self._threads
+
+    def hurry(self) -> None:
+        """End a drain at once."""
+        self._hurried.set()
+        with self._lock:
+            self._changed.notify_all()
+
+    def stop(self, drain: float) -> None:
+        """Take no new requests, give running handlers ``drain`` seconds, answer what is left, and close the inbox."""
+        until = time.monotonic() + drain
+        with self._lock:
+            self._stopping = True
+            self._changed.notify_all()
+            unstarted, self._backlog = list(self._backlog), deque()
+        for job in unstarted:
+            self._hand_back(job.delivery, job.exchange)
+        self._hand_back_queued()
+        with self._lock:
+            while self._jobs and not self._hurried.is_set() and (left := until - time.monotonic()) > 0:
+                self._changed.wait(left)
+            abandoned = list(self._jobs.values())
+        for job in abandoned:
+            lost = ConnectionLost(f"{job.message.method}: may have been executed: the service stopped while it ran")
+            self._finish(job, lambda job=job, lost=lost: self.answerer.error(job.exchange, lost, now=present()))
+            self._tell(job)
+        self._inbox.close()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        # A thread whose handler was abandoned cannot be ended; it is a daemon, and what it returns goes nowhere.
+        stuck = {job.started for job in abandoned}
+        for thread in list(self._threads):
+            if thread is not threading.current_thread():
+                thread.join(0.1 if stuck else None)
+
+    # Receiving
+
+    def _spawn(self) -> None:
+        number = len(self._threads) + 1
+        thread = threading.Thread(target=self._work, name=f"treaty-service-{number}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _work(self) -> None:
+        while not self._stopping:
+            if not self._reads_ahead and not self._take_place():
+                continue
+            run = self._next()
+            if run is None:
+                if not self._reads_ahead:
+                    self._leave_place()
+                continue
+            if self._reads_ahead and not self._take_place_or_queue(run):
+                continue
+            self._ensure_receiver()
+            following: _Job | None = run
+            while following is not None:
+                if following.bound.handler.is_async:
+                    self._start_coroutine(following)
+                    break
+                self._run(following)
+                following = self._backlogged_or_leave()
+
+    def _next(self) -> _Job | None:
+        """Receive one frame and do what is to be done about it, short of running a handler."""
+        with self._lock:
+            self._waiting += 1
+        try:
+            with self._receiving:
+                if self._stopping:
+                    return None
+                delivery = self._inbox.receive(_SLICE)
+        except ClosedError:
+            self._stopping = True
+            return None
+        except TransportError as error:
+            _LOG.warning("the connection of a service was lost, and is tried again: %s", error)
+            self._hurried.wait(_PAUSE)
+            return None
+        finally:
+            with self._lock:
+                self._waiting -= 1
+        return None if delivery is None else self._receive(delivery)
+
+    def _receive(self, delivery: Delivery) -> _Job | None:
+        with self._lock:
+            asked = self.answerer.receive(
+                delivery.frame, now=present(), reply_to=delivery.reply_to, redelivered=delivery.redelivered
+            )
+            if isinstance(asked, Run):
+                job = self._job(asked, delivery)
+                if not self._stopping:
+                    self._jobs[job.exchange.request.id] = job
+                    return job
+            stopped = self._jobs.get(asked.id) if isinstance(asked, Stop) else None
+        if isinstance(asked, Run):
+            self._hand_back(delivery, asked.exchange)
+            return None
+        if stopped is not None:
+            self._abandon(stopped)
+        elif isinstance(asked, Answer) and asked.frame is not None:
+            self._reply(delivery, asked.frame)
+        delivery.settle()
+        return None
+
+    def _job(self, run: Run, delivery: Delivery) -> _Job:
+        exchange = run.exchange
+
+        def report(code: int, reason: str, progress: float | None) -> bool:
+            if job.over or exchange.request.one_way or message.cancelled:
+                return False
+            with self._lock:
+                frame = self.answerer.status(exchange, code, reason, progress=progress, now=present())
+            return self._reply(delivery, frame)
+
+        message = Incoming(exchange.request, until=exchange.deadline, report=report, client=self._client)
+        job = _Job(run, delivery, message)
+        return job
+
+    # Places: how many handlers run at once
+
+    def _take_place(self) -> bool:
+        with self._lock:
+            if self._busy >= self._concurrency and not self._stopping:
+                self._changed.wait(_SLICE)
+            if self._busy >= self._concurrency or self._stopping:
+                return False
+            self._busy += 1
+            return True
+
+    def _leave_place(self) -> None:
+        with self._lock:
+            self._busy -= 1
+            self._changed.notify_all()
+
+    def _take_place_or_queue(self, job: _Job) -> bool:
+        with self._lock:
+            if self._busy < self._concurrency:
+                self._busy += 1
+                return True
+            if len(self._backlog) < BACKLOG:
+                self._backlog.append(job)
+                return False
+            self._jobs.pop(job.exchange.request.id, None)
+        full = ResourceExhausted(f"{job.message.method}: not executed: {BACKLOG:,} requests are waiting already")
+        self._answer(job, self.answerer.error(job.exchange, full, now=present()))
+        job.delivery.settle()
+        return False
+
+    def _backlogged_or_leave(self) -> _Job | None:
+        with self._lock:
+            if self._backlog:
+                return self._backlog.popleft()
+            self._busy -= 1
+            if not self._reads_ahead or self._stopping:
+                self._changed.notify_all()
+            return None
+
+    def _ensure_receiver(self) -> None:
+        """Before this thread gets busy: is there another one to receive?"""
+        most = self._concurrency + self._reads_ahead
+        with self._lock:
+            if self._waiting == 0 and len(self._threads) < most and not self._stopping:
+                self._spawn()
+
+    # Running
+
+    def _run(self, job: _Job) -> None:
+        if self._skip(job):
+            return
+        token = SERVING_UNTIL.set(job.exchange.deadline)
+        job.started = time.monotonic()
+        handler = job.bound
+        try:
+            value = handler.handler.function(job.message, *handler.args, **handler.kwargs)
+        except BaseException as raised:  # noqa: BLE001 - sys.exit in a handler must not end the service either
+            self._fail(job, raised)
+        else:
+            self._succeed(job, value)
+        finally:
+            SERVING_UNTIL.reset(token)
+
+    def _start_coroutine(self, job: _Job) -> None:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                thread = threading.Thread(target=self._run_loop, name="treaty-service-loop", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+            loop = self._loop
+        context = copy_context()
+        context.run(SERVING_UNTIL.set, job.exchange.deadline)
+
+        def start() -> None:
+            job.task = loop.create_task(self._run_coroutine(job), context=context)
+
+        loop.call_soon_threadsafe(start)
+
+    async def _run_coroutine(self, job: _Job) -> None:
+        if not self._skip(job):
+            job.started = time.monotonic()
+            bound = job.bound
+            coroutine: Coroutine[Any, Any, Any] = bound.handler.function(job.message, *bound.args, **bound.kwargs)
+            try:
+                async with asyncio.timeout(job.message.remaining):
+                    value = await coroutine
+            except BaseException as raised:  # noqa: BLE001 - sys.exit in a handler must not end the loop either
+                self._fail(job, raised)
+            else:
+                self._succeed(job, value)
+        following = self._backlogged_or_leave()
+        if following is not None:
+            if following.bound.handler.is_async:
+                self._start_coroutine(following)
+            else:
+                threading.Thread(target=self._run_late, args=(following,), name="treaty-service-late", daemon=True).start()
+
+    def _run_late(self, job: _Job | None) -> None:
+        """Run what waited for a coroutine's place: a blocking handler has no business on the event loop."""
+        while job is not None:
+            if job.bound.handler.is_async:
+                self._start_coroutine(job)
+                return
+            self._run(job)
+            job = self._backlogged_or_leave()
+
+    def _run_loop(self) -> None:
+        loop = self._loop
+        assert loop is not None
+        try:
+            loop.run_forever()
+        finally:
+            tasks = asyncio.all_tasks(loop)
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                loop.run_until_complete(asyncio.wait(tasks, timeout=0.1))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+    # Ending
+
+    def _skip(self, job: _Job) -> bool:
+        """Whether the caller gave up while the request waited for a place."""
+        if not job.message.cancelled and not job.over:
+            return False
+        self._finish(job, None)
+        return True
+
+    def _succeed(self, job: _Job, value: Any) -> None:
+        took = time.monotonic() - job.started
+        message = job.message
+        self._finish(
+            job,
+            lambda: self.answerer.result(
+                job.exchange,
+                value,
+                status=message.status_line,
+                headers=message.response_headers,
+                took=took,
+                now=present(),
+            ),
+        )
+
+    def _fail(self, job: _Job, raised: BaseException) -> None:
+        error_id = os.urandom(6).hex()
+        given_up = isinstance(raised, asyncio.CancelledError | TimeoutError) and job.message.cancelled
+        if given_up:
+            _LOG.debug("%s: stopped, as the caller had given up", job.message.method)
+        elif not is_expected(raised):
+            _LOG.error("%s failed, error id %s", job.message.method, error_id, exc_info=raised)
+        self._finish(job, lambda: self.answerer.failure(job.exchange, raised, error_id=error_id, now=present()))
+
+    def _finish(self, job: _Job, frame: Callable[[], bytes] | None) -> None:
+        """End a job, once: send the answer if somebody still waits for it, and give its place at the inbox free."""
+        with self._lock:
+            first = self._jobs.pop(job.exchange.request.id, None) is job and not job.over
+            job.over = True
+        if first and frame is not None and not job.message.cancelled and not job.exchange.request.one_way:
+            self._reply(job.delivery, frame())
+        job.delivery.settle()
+        if self._stopping:
+            with self._lock:
+                self._changed.notify_all()
+
+    def _abandon(self, job: _Job) -> None:
+        """The caller has given up: nobody wants the answer, and the handler may stop."""
+        job.over = True
+        self._tell(job)
+
+    def _tell(self, job: _Job) -> None:
+        job.message.give_up()
+        task, loop = job.task, self._loop
+        if task is not None and loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(task.cancel)
+
+    def _answer(self, job: _Job, frame: bytes) -> None:
+        if not job.exchange.request.one_way:
+            self._reply(job.delivery, frame)
+
+    def _reply(self, delivery: Delivery, frame: bytes) -> bool:
+        try:
+            delivery.reply(frame)
+        except ClosedError:
+            return False
+        except TreatyError as error:
+            _LOG.warning("an answer could not be sent: %s", error)
+            return False
+        return True
+
+    # Handing back what was not started
+
+    def _hand_back_queued(self) -> None:
+        if not self._reads_ahead:
+            return
+        with self._receiving:
+            try:
+                while (delivery := self._inbox.receive(0)) is not None:
+                    self._receive(delivery)
+            except TransportError:
+                return
+            except ClosedError:
+                return
+
+    def _hand_back(self, delivery: Delivery, exchange: Exchange) -> None:
+        """A request that will not be run here: another worker gets it, or its caller hears that it was not executed."""
+        with self._lock:
+            self._jobs.pop(exchange.request.id, None)
+        if self._reads_ahead and not exchange.request.one_way:
+            verdict = Unavailable(f"{exchange.request.method}: not executed: the service is stopping")
+            self._reply(delivery, self.answerer.error(exchange, verdict, now=present()))
+        delivery.settle(accepted=False)

@@ -1,0 +1,153 @@
+"""A subscriber's driver: notifications to a callback, to a ``for`` loop or to an ``async for`` loop.
+
+It owns one inbox and one thread. What is news and what is not is decided in ``notices``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Final
+
+from treaty.errors import ClosedError, TransportError
+from treaty.messages import Notification
+from treaty.notices import Listener
+from treaty.sealing import MAX_FRAME, Keyring
+from treaty.transport import Inbox, Resource, Transport
+
+#: How many notifications wait for whoever iterates; the oldest are let go, and counted.
+KEPT: Final = 10_000
+_LOG: Final = logging.getLogger("treaty.subscription")
+_SLICE: Final = 1.0
+_PAUSE: Final = 0.2
+
+
+class Subscription(Resource):
+    """What a client listens to. Close it to unsubscribe: nothing comes after ``close`` has returned.
+
+    A callback that raises keeps its subscription; the exception is logged.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        keyring: Keyring,
+        pattern: str,
+        callback: Callable[[Notification], Any] | None,
+    ) -> None:
+        super().__init__()
+        if callback is not None and not callable(callback):
+            raise TypeError(f"a callback is callable, not {type(callback).__name__}")
+        self.pattern = pattern
+        self._listener = Listener(keyring, pattern, max_frame=min(MAX_FRAME, transport.guarantees.max_frame))
+        self._callback = callback
+        self._kept: deque[Notification] = deque(maxlen=KEPT)
+        self._arrived = threading.Condition()
+        self._waiters: list[Callable[[], None]] = []
+        self._inbox: Inbox = transport.subscribe(self._listener.channel)
+        self._thread = threading.Thread(target=self._work, name=f"treaty-subscription-{pattern}", daemon=True)
+        self._thread.start()
+
+    def __repr__(self) -> str:
+        return f"<Subscription {self.pattern} {'closed' if self.closed else 'open'}>"
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """How often frames were ignored or let go, by reason."""
+        return dict(self._listener.counters)
+
+    def __iter__(self) -> Iterator[Notification]:
+        """Yield notifications as they come; ends when the subscription is closed."""
+        while True:
+            with self._arrived:
+                while not self._kept:
+                    if self._closed:
+                        return
+                    self._arrived.wait()
+                notification = self._kept.popleft()
+            yield notification
+
+    async def __aiter__(self) -> AsyncIterator[Notification]:
+        """Yield notifications as they come; ends when the subscription is closed."""
+        loop = asyncio.get_running_loop()
+        heard = asyncio.Event()
+
+        def wake() -> None:
+            try:
+                loop.call_soon_threadsafe(heard.set)
+            except RuntimeError:
+                return  # the loop was closed: nobody iterates any more
+
+        with self._arrived:
+            self._waiters.append(wake)
+        try:
+            while True:
+                heard.clear()
+                with self._arrived:
+                    notification = self._kept.popleft() if self._kept else None
+                if notification is not None:
+                    yield notification
+                elif self._closed:
+                    return
+                else:
+                    await heard.wait()
+        finally:
+            with self._arrived:
+                self._waiters.remove(wake)
+
+    def close(self) -> None:
+        """Unsubscribe. Idempotent; from the callback as well."""
+        self._closed = True
+        if self.foreign:
+            return
+        self._inbox.close()
+        self._notify()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _work(self) -> None:
+        while not self._closed:
+            try:
+                delivery = self._inbox.receive(_SLICE)
+            except ClosedError:
+                break
+            except TransportError as error:
+                self._listener.counters["connection lost"] += 1
+                _LOG.warning("%s: the connection was lost, notifications may be missing: %s", self.pattern, error)
+                self._pause()
+                continue
+            if delivery is None:
+                continue
+            delivery.settle()
+            notification = self._listener.receive(delivery.frame, time.time_ns() // 1_000_000)
+            if notification is not None and not self._closed:
+                self._hand_over(notification)
+
+    def _hand_over(self, notification: Notification) -> None:
+        if self._callback is not None:
+            try:
+                self._callback(notification)
+            except Exception:
+                _LOG.exception("%s: the callback failed; the subscription goes on", self.pattern)
+            return
+        with self._arrived:
+            if len(self._kept) == KEPT:
+                self._listener.counters["let go"] += 1
+            self._kept.append(notification)
+        self._notify()
+
+    def _pause(self) -> None:
+        with self._arrived:
+            if not self._closed:
+                self._arrived.wait(_PAUSE)
+
+    def _notify(self) -> None:
+        with self._arrived:
+            self._arrived.notify_all()
+            waiters = list(self._waiters)
+        for waiter in waiters:
+            waiter()

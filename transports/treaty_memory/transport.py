@@ -1,0 +1,294 @@
+"""Queues in one process, under one lock for each hub. Two transports with one URL meet at one hub.
+
+A hub lives as long as a line, an inbox or a subscription on it is open. Nothing here starts a thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from itertools import count
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
+
+from treaty import (
+    MAX_FRAME,
+    ClosedError,
+    Delivery,
+    FrameTooLarge,
+    Guarantees,
+    Inbox,
+    InvalidURL,
+    Line,
+    Resource,
+    Transport,
+    Unavailable,
+    check_name,
+)
+
+_R = TypeVar("_R", bound=Resource)
+#: How many frames wait at one place before ``send`` says that there is no room.
+ROOM: Final = 100_000
+
+
+def connect(url: str, *, max_frame: int = MAX_FRAME) -> MemoryTransport:
+    """Make a transport for ``memory://name``: everything in this process that names it meets there."""
+    parts = urlsplit(url)
+    if parts.scheme != "memory" or not parts.netloc or parts.path not in ("", "/"):
+        raise InvalidURL(f"{url!r} is no address in memory: write 'memory://name'")
+    return MemoryTransport(parts.netloc, max_frame=max_frame)
+
+
+class _Mail:
+    """A queue with its readers; every use is under the hub's lock."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self.frames: deque[MemoryDelivery] = deque()
+        self.changed = threading.Condition(lock)
+
+
+class _Hub:
+    """Where the two ends meet."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.numbers = count(1)
+        self.lines: dict[str, MemoryLine] = {}
+        self.services: dict[str, list[MemoryInbox]] = {}
+        self.queues: dict[str, _Mail] = {}
+        self.subscribers: dict[str, list[MemoryInbox]] = {}
+
+    @property
+    def empty(self) -> bool:
+        return not (self.lines or self.services or self.subscribers)
+
+
+_HUBS: Final[dict[str, _Hub]] = {}
+_HUBS_LOCK: Final = threading.Lock()
+
+
+class MemoryDelivery(Delivery):
+    """A frame that arrived."""
+
+    def __init__(self, hub: _Hub, frame: bytes, reply_to: str, max_frame: int) -> None:
+        self.frame = frame
+        self.reply_to = reply_to
+        self.inbox: MemoryInbox | None = None
+        self._hub = hub
+        self._max_frame = max_frame
+
+    def reply(self, frame: bytes) -> None:
+        _check_size(frame, self._max_frame)
+        with self._hub.lock:
+            if self.inbox is None or self.inbox.closed:
+                raise ClosedError("the inbox of this delivery is closed")
+            if line := self._hub.lines.get(self.reply_to):
+                line.arrived.append(frame)
+                line.changed.notify_all()
+
+    def settle(self, accepted: bool = True) -> None:
+        with self._hub.lock:
+            inbox = self.inbox
+            if inbox is None or self not in inbox.unsettled:
+                return
+            inbox.unsettled.discard(self)
+            if not accepted and inbox.mail is not None:
+                inbox.mail.frames.appendleft(self)
+            inbox.notify()
+
+
+class MemoryLine(Line):
+    """A caller's end."""
+
+    def __init__(self, transport: MemoryTransport, hub: _Hub) -> None:
+        super().__init__()
+        self.arrived: deque[bytes] = deque()
+        self.changed = threading.Condition(hub.lock)
+        self._transport = transport
+        self._hub = hub
+        with hub.lock:
+            self._address = f"line-{next(hub.numbers)}"
+            hub.lines[self._address] = self
+
+    @property
+    def address(self) -> str:
+        return self._address
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        self.check()
+        _check_size(frame, self._transport.guarantees.max_frame)
+        check_name(service)
+        with self._hub.lock:
+            self.check()
+            mail = self._hub.queues.get(service)
+            if mail is None:
+                raise Unavailable(f"nobody serves {service!r} here", frame=frame)
+            if not mail.changed.wait_for(lambda: len(mail.frames) < ROOM or self._closed, timeout):
+                raise Unavailable(f"the queue of {service!r} is full", frame=frame)
+            mail.frames.append(MemoryDelivery(self._hub, frame, self._address, self._transport.guarantees.max_frame))
+            mail.changed.notify_all()
+
+    def receive(self, timeout: float) -> bytes | None:
+        self.check()
+        with self._hub.lock:
+            self.changed.wait_for(lambda: self.arrived or self._closed, timeout)
+            self.check()
+            return self.arrived.popleft() if self.arrived else None
+
+    def close(self) -> None:
+        if self.foreign:
+            self._closed = True
+            return
+        with self._hub.lock:
+            self._closed = True
+            self._hub.lines.pop(self._address, None)
+            self.changed.notify_all()
+        self._transport.forget(self)
+
+
+class MemoryInbox(Inbox):
+    """A worker's place at a service's queue (with ``mail``), or a subscriber's own (without)."""
+
+    def __init__(self, transport: MemoryTransport, hub: _Hub, name: str, *, capacity: int = 0) -> None:
+        super().__init__()
+        self.unsettled: set[MemoryDelivery] = set()
+        self.mail: _Mail | None = None
+        self.own = _Mail(hub.lock)
+        self._transport = transport
+        self._hub = hub
+        self._name = name
+        self._capacity = capacity
+        with hub.lock:
+            if capacity:
+                self.mail = hub.queues.setdefault(name, _Mail(hub.lock))
+                hub.services.setdefault(name, []).append(self)
+            else:
+                hub.subscribers.setdefault(name, []).append(self)
+
+    def notify(self) -> None:
+        """Wake whoever waits for a frame or for room. Under the hub's lock."""
+        (self.mail or self.own).changed.notify_all()
+
+    def receive(self, timeout: float) -> Delivery | None:
+        self.check()
+        until = time.monotonic() + timeout
+        mail = self.mail or self.own
+        with self._hub.lock:
+            mail.changed.wait_for(lambda: self._closed or self._has_next(mail), max(0.0, until - time.monotonic()))
+            self.check()
+            if not self._has_next(mail):
+                return None
+            delivery = mail.frames.popleft()
+            delivery.inbox = self
+            if self._capacity:
+                self.unsettled.add(delivery)
+            mail.changed.notify_all()
+            return delivery
+
+    def _has_next(self, mail: _Mail) -> bool:
+        return bool(mail.frames) and (not self._capacity or len(self.unsettled) < self._capacity)
+
+    def close(self) -> None:
+        if self.foreign:
+            self._closed = True
+            return
+        with self._hub.lock:
+            if not self._closed:
+                self._closed = True
+                self._leave()
+            self.notify()
+        self._transport.forget(self)
+
+    def _leave(self) -> None:
+        places = self._hub.services if self._capacity else self._hub.subscribers
+        places[self._name].remove(self)
+        if not places[self._name]:
+            del places[self._name]
+            if self._capacity:
+                # Nobody is left to answer: the frames go as they would with the process of a service.
+                del self._hub.queues[self._name]
+
+
+class MemoryTransport(Transport):
+    """A transport inside one process; see the README beside this file for what it promises."""
+
+    def __init__(self, name: str, *, max_frame: int = MAX_FRAME) -> None:
+        super().__init__()
+        self.name = name
+        self.guarantees = Guarantees(
+            crosses_processes=False,
+            notifications=True,
+            competing_workers=True,
+            ordered=True,
+            notices_absence=0.0,
+            survives_restart=False,
+            redelivers=False,
+            max_frame=max_frame,
+        )
+        self._open: set[Resource] = set()
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<MemoryTransport {self.name}>"
+
+    def dial(self) -> Line:
+        with self._lock:
+            self.check()
+            return self._remember(MemoryLine(self, self._hub()))
+
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        check_name(service)
+        with self._lock:
+            self.check()
+            return self._remember(MemoryInbox(self, self._hub(), service, capacity=capacity))
+
+    def subscribe(self, channel: str) -> Inbox:
+        check_name(channel)
+        with self._lock:
+            self.check()
+            return self._remember(MemoryInbox(self, self._hub(), channel))
+
+    def publish(self, channel: str, frame: bytes) -> None:
+        check_name(channel)
+        self.check()
+        _check_size(frame, self.guarantees.max_frame)
+        with _HUBS_LOCK:
+            hub = _HUBS.get(self.name)
+        if hub is None:
+            return
+        with hub.lock:
+            for inbox in hub.subscribers.get(channel, ()):
+                inbox.own.frames.append(MemoryDelivery(hub, frame, "", self.guarantees.max_frame))
+                inbox.notify()
+
+    def close(self) -> None:
+        self._closed = True
+        if self.foreign:
+            return
+        with self._lock:
+            remaining = list(self._open)
+        for resource in remaining:
+            resource.close()
+
+    def forget(self, resource: Resource) -> None:
+        """Let go of a closed line or inbox, and of the hub with the last of them. For these."""
+        with self._lock:
+            self._open.discard(resource)
+        with _HUBS_LOCK:
+            hub = _HUBS.get(self.name)
+            if hub is not None and hub.empty:
+                del _HUBS[self.name]
+
+    def _hub(self) -> _Hub:
+        with _HUBS_LOCK:
+            return _HUBS.setdefault(self.name, _Hub())
+
+    def _remember(self, resource: _R) -> _R:
+        self._open.add(resource)
+        return resource
+
+
+def _check_size(frame: bytes, limit: int) -> None:
+    if len(frame) > limit:
+        raise FrameTooLarge(f"a frame of {len(frame):,} bytes is over the limit of {limit:,}")
