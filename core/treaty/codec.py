@@ -178,7 +178,7 @@ def encode(message: Message) -> bytes:
             raise EncodingError("NaN and the infinities have no place in JSON")
     except RecursionError:
         raise EncodingError(f"nested deeper than {MAX_DEPTH} levels, or a value that contains itself") from None
-    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+    except (TypeError, ValueError, OverflowError, BufferError, msgspec.MsgspecError) as error:
         if isinstance(error, EncodingError):
             raise
         raise EncodingError(f"cannot be written as JSON: {error}") from error
@@ -204,9 +204,12 @@ def decode(kind: bytes, body: bytes) -> Message:
     except RecursionError:
         raise DecodingError(f"nested deeper than {MAX_DEPTH} levels") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DecodingError(f"not a message of kind {kind.decode('ascii')!r}: {error}") from error
+        # Of msgspec's texts one repeats what was read, between single quotes: "Invalid enum value 'x'".
+        text = _QUOTED.sub("", str(error)) if isinstance(error, msgspec.ValidationError) else str(error)
+        raise DecodingError(f"not a message of kind {kind.decode('ascii')!r}: {text}") from error
 
 
+_QUOTED: Final = re.compile(r" '.*'", re.DOTALL)
 _STRINGS: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _STEPS: Final = bytes.maketrans(b"[]{}", b"\x01\xff\x01\xff")

@@ -1,13 +1,14 @@
 """What the drivers share: the clocks, a wake-up for one thread, and the deadline of the request being served.
 
-With ``pending``, ``client``, ``subscription``, ``incoming`` and ``service`` this is one of the rooms that know threads
-and time. It must not know messages.
+With the rooms that import it, this is where threads and time are known. It must not know messages.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from _thread import allocate_lock
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final
 
@@ -41,3 +42,29 @@ class WakeUp:
     def sleep(self, seconds: float) -> None:
         """Wait until woken, or until the time is over."""
         self._lock.acquire(timeout=min(max(seconds, 0.0), 3600.0))
+
+
+class Worker:
+    """A daemon thread that is started when it is first needed."""
+
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
+        self._name = name
+        self._work = work
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread, unless it was started before."""
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                    thread.start()
+                    self._thread = thread
+
+    def join(self) -> None:
+        """Wait for its end, unless it was never started or is the calling thread."""
+        with self._lock:
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()

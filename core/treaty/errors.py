@@ -191,7 +191,7 @@ class RemoteError(TreatyError):
         self,
         text: str = "",
         *,
-        type: str = "",
+        type: str = "",  # noqa: A002 - the name of the wire's member, keyword only
         fields: dict[str, Any] | None = None,
         error_id: str = "",
         status_code: int | None = None,

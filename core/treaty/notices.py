@@ -50,9 +50,7 @@ def announce(
         FrameTooLarge: over the limit.
     """
     split_topic(topic)
-    message = Notification(
-        id=random(16).hex(), topic=topic, data=data, created=wall, ttl=LIFETIME_MS, sender=sender
-    )
+    message = Notification(id=random(16).hex(), topic=topic, data=data, created=wall, ttl=LIFETIME_MS, sender=sender)
     return keyring.seal(Notification.kind, encode(message), limit=max_frame)
 
 
@@ -80,18 +78,23 @@ class Listener:
             opened = self._keyring.open(frame, b"n", limit=self._max_frame)
             message = decode(opened.kind, opened.body)
         except FrameRefused as refused:
-            return self._ignore(refused.reason)
+            self._ignore(refused.reason)
+            return None
         except DecodingError:
-            return self._ignore("body")
+            self._ignore("body")
+            return None
         assert isinstance(message, Notification)
         if message.topic.partition(".")[0] != self.channel:
-            return self._ignore("audience")
+            self._ignore("audience")
+            return None
         if not -SKEW_MS <= wall - message.created <= message.ttl + SKEW_MS:
-            return self._ignore("freshness")
+            self._ignore("freshness")
+            return None
         if not matches(self._pattern, message.topic):
             return None
         if self._guard.admit(message.id, message.created + message.ttl + SKEW_MS, wall) is not Admission.NEW:
-            return self._ignore("replayed")
+            self._ignore("replayed")
+            return None
         return message
 
     def _ignore(self, reason: str) -> None:

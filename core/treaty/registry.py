@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, TypeVar, get_type_hints
+from typing import Any, Final, NamedTuple, TypeGuard, TypeVar, get_type_hints
 
 import msgspec
 
@@ -86,15 +86,11 @@ def write_error(raised: BaseException, *, error_id: str = "") -> tuple[ErrorInfo
     return info, StatusLine(code=status, reason=reason_for(status))
 
 
-def answer(verdict: BaseException) -> tuple[ErrorInfo, StatusLine]:
+def answer(verdict: TreatyError) -> tuple[ErrorInfo, StatusLine]:
     """Write one of the errors that the service itself answers with, such as ``UnknownMethod``."""
-    cls = type(verdict)
-    code, status = (cls.code, cls.status) if isinstance(verdict, TreatyError) else (RemoteError.code, 500)
     text = verdict.text if isinstance(verdict, RemoteError) else str(verdict)
-    return (
-        ErrorInfo(code=code, message=_sendable(text), data=ErrorData(type=cls.__name__)),
-        StatusLine(code=status, reason=reason_for(status)),
-    )
+    info = ErrorInfo(code=verdict.code, message=_sendable(text), data=ErrorData(type=type(verdict).__name__))
+    return info, StatusLine(code=verdict.status, reason=reason_for(verdict.status))
 
 
 def read_error(info: ErrorInfo, status: StatusLine) -> Exception:
@@ -104,9 +100,7 @@ def read_error(info: ErrorInfo, status: StatusLine) -> Exception:
         return _rebuild(entry.cls, data)
     cls = ANSWERED.get(info.code, RemoteError)
     if issubclass(cls, RemoteError):
-        return cls(
-            info.message, type=data.type, fields=data.fields, error_id=data.error_id, status_code=status.code
-        )
+        return cls(info.message, type=data.type, fields=data.fields, error_id=data.error_id, status_code=status.code)
     return Unavailable(info.message) if cls is Unavailable else cls(info.message)
 
 
@@ -114,7 +108,7 @@ def _entry_of(raised: BaseException) -> _Entry | None:
     return next((entry for cls in type(raised).__mro__ if (entry := _BY_CLASS.get(cls))), None)
 
 
-def _is_own_complaint(raised: BaseException) -> bool:
+def _is_own_complaint(raised: BaseException) -> TypeGuard[InvalidParams]:
     # An InvalidParams that came from a nested call has a type, and is about that call.
     return type(raised) is InvalidParams and not raised.type
 
@@ -167,7 +161,7 @@ def _hints(cls: type) -> dict[str, Any]:
 def _text(raised: BaseException) -> str:
     try:
         return _sendable(str(raised))
-    except Exception:  # noqa: BLE001 - the exception's own __str__ may do anything
+    except Exception:
         return f"an unprintable {type(raised).__name__}"
 
 

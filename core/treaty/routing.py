@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any, Final, NamedTuple, get_type_hints
 
 import msgspec
@@ -147,9 +148,7 @@ class Handler(Struct, frozen=True, kw_only=True):
         parameters = [*self.positional, *self._keyword_only()]
         return {
             "name": self.name,
-            "parameters": [
-                {"name": p.name, "type": _spell(p.annotation), "required": p.required} for p in parameters
-            ],
+            "parameters": [{"name": p.name, "type": _spell(p.annotation), "required": p.required} for p in parameters],
             "doc": self.doc,
         }
 
@@ -205,7 +204,7 @@ def _inspect(name: str, function: Callable[..., Any]) -> Handler:
     where = f"the handler of {name!r}"
     try:
         parameters = list(inspect.signature(function).parameters.values())
-        hints = get_type_hints(inspect.unwrap(function), include_extras=True)
+        hints = _hints(function, [parameter.name for parameter in parameters[1:]])
     except (NameError, TypeError, ValueError) as error:
         raise InvalidHandler(f"{where}: its signature cannot be read: {error}") from error
     if not parameters or parameters[0].kind not in (
@@ -239,6 +238,15 @@ def _inspect(name: str, function: Callable[..., Any]) -> Handler:
         rest_keyword=rest.get(inspect.Parameter.VAR_KEYWORD),
         doc=(inspect.getdoc(function) or "").partition("\n")[0],
     )
+
+
+def _hints(function: Callable[..., Any], names: list[str]) -> dict[str, Any]:
+    """Evaluate the annotations of the parameters alone: those of message and result may name what is not imported."""
+    plain = inspect.unwrap(function)
+    written = getattr(plain, "__annotations__", {})
+    asked = SimpleNamespace(__annotations__={name: written[name] for name in names if name in written})
+    scope = {**getattr(plain, "__globals__", {}), **inspect.getclosurevars(plain).nonlocals}
+    return get_type_hints(asked, globalns=scope, include_extras=True)
 
 
 def _check_readable(where: str, name: str, annotation: Any) -> None:

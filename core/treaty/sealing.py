@@ -43,7 +43,7 @@ _SHORTEST: Final = 32
 
 #: What may stand for a secret: a key as :meth:`Key.generate` writes it, 32 bytes or more of any kind, a passphrase
 #: (stretched, with a warning), a key, or a whole keyring.
-Secret: TypeAlias = "str | bytes | Key | Keyring"
+Secret: TypeAlias = "str | bytes | Key | Keyring"  # noqa: S105 - a type
 
 
 class Key:

@@ -23,7 +23,7 @@ from treaty.notices import announce
 from treaty.routing import HandlerTable
 from treaty.sealing import MAX_FRAME, Secret, keyring
 from treaty.serving import Serving
-from treaty.transport import Transport, check_name, connect
+from treaty.transport import Transport, check_name, open_transport
 
 #: Seconds that running handlers have to finish when a service stops.
 DRAIN: Final = 20.0
@@ -61,16 +61,14 @@ class Service:
         skew: float = SKEW_MS / 1000,
     ) -> None:
         if not self.name:
-            raise ConfigurationError(f"{type(self).__name__} has no name: write name = \"…\" in the class")
+            raise ConfigurationError(f'{type(self).__name__} has no name: write name = "..." in the class')
         check_name(self.name)
         if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
             raise ConfigurationError(f"concurrency is a whole number from 1 on, not {concurrency!r}")
         if secret is None:
             raise InvalidSecret("a service needs a secret: make one with 'treaty keygen'")
         self._keyring = keyring(secret)
-        self._owned = connect(transport) if isinstance(transport, str) else None
-        self._transport = self._owned or transport
-        assert isinstance(self._transport, Transport), "a service needs a transport or the URL of one"
+        self._transport, self._owned = open_transport(transport)
         self._concurrency = concurrency
         self._drain = drain
         self._skew = skew
@@ -170,8 +168,8 @@ class Service:
             if client is not None:
                 client.close()
             self.teardown()
-            if self._owned is not None:
-                self._owned.close()
+            if self._owned:
+                self._transport.close()
         self._stopped.set()
 
     def run(self) -> None:
@@ -232,12 +230,12 @@ class Service:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _ping(self, message: Incoming) -> dict[str, Any]:
+    def _ping(self, _: Incoming) -> dict[str, Any]:
         """Say that the service is there."""
         uptime = round(time.monotonic() - self._started_at, 3)
         return {"service": self.name, "instance": self._sender, "uptime": uptime, "concurrency": self._concurrency}
 
-    def _describe(self, message: Incoming) -> list[dict[str, Any]]:
+    def _describe(self, _: Incoming) -> list[dict[str, Any]]:
         """List the methods."""
         return self._table.describe()
 

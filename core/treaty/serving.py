@@ -12,10 +12,12 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from treaty.coroutines import LoopThread
 from treaty.driving import SERVING_UNTIL, present
 from treaty.engine import Answer, Answerer, Exchange, Run, Stop
 from treaty.errors import ClosedError, ConnectionLost, ResourceExhausted, TransportError, TreatyError, Unavailable
@@ -47,7 +49,7 @@ class _Job:
         self.delivery = delivery
         self.message = message
         self.started = 0.0
-        self.task: asyncio.Task[Any] | None = None
+        self.task: asyncio.Task[None] | None = None
         #: Whether the one answer was sent, or is not wanted any more.
         self.over = False
 
@@ -85,10 +87,11 @@ class Serving:
         self._jobs: dict[str, _Job] = {}
         self._backlog: deque[_Job] = deque()
         self._stopping = False
+        self._broken = False
         self._hurried = threading.Event()
         self._threads: list[threading.Thread] = []
         self._waiting = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = LoopThread("treaty-service-loop")
         self._spawn()
 
     @property
@@ -118,11 +121,10 @@ class Serving:
             abandoned = list(self._jobs.values())
         for job in abandoned:
             lost = ConnectionLost(f"{job.message.method}: may have been executed: the service stopped while it ran")
-            self._finish(job, lambda job=job, lost=lost: self.answerer.error(job.exchange, lost, now=present()))
+            self._finish(job, partial(self.answerer.error, job.exchange, lost, now=present()))
             self._tell(job)
         self._inbox.close()
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.stop()
         # A thread whose handler was abandoned cannot be ended; it is a daemon, and what it returns goes nowhere.
         stuck = {job.started for job in abandoned}
         for thread in list(self._threads):
@@ -170,13 +172,26 @@ class Serving:
             self._stopping = True
             return None
         except TransportError as error:
-            _LOG.warning("the connection of a service was lost, and is tried again: %s", error)
+            if not self._broken:
+                _LOG.warning("the connection of a service was lost, and is tried again: %s", error)
+            self._broken = True
             self._hurried.wait(_PAUSE)
             return None
         finally:
             with self._lock:
                 self._waiting -= 1
-        return None if delivery is None else self._receive(delivery)
+        if self._broken:
+            self._broken = False
+            _LOG.warning("the connection of a service is back")
+        if delivery is None:
+            return None
+        try:
+            return self._receive(delivery)
+        except Exception:
+            # A fault of ours, or of the transport: one frame is lost by it, not the service.
+            _LOG.exception("a frame could not be dealt with")
+            delivery.settle()
+            return None
 
     def _receive(self, delivery: Delivery) -> _Job | None:
         with self._lock:
@@ -269,7 +284,7 @@ class Serving:
         handler = job.bound
         try:
             value = handler.handler.function(job.message, *handler.args, **handler.kwargs)
-        except BaseException as raised:  # noqa: BLE001 - sys.exit in a handler must not end the service either
+        except BaseException as raised:
             self._fail(job, raised)
         else:
             self._succeed(job, value)
@@ -277,62 +292,49 @@ class Serving:
             SERVING_UNTIL.reset(token)
 
     def _start_coroutine(self, job: _Job) -> None:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                thread = threading.Thread(target=self._run_loop, name="treaty-service-loop", daemon=True)
-                self._threads.append(thread)
-                thread.start()
-            loop = self._loop
         context = copy_context()
         context.run(SERVING_UNTIL.set, job.exchange.deadline)
 
-        def start() -> None:
-            job.task = loop.create_task(self._run_coroutine(job), context=context)
+        def started(task: asyncio.Task[None]) -> None:
+            job.task = task
+            task.add_done_callback(lambda _: self._coroutine_over(job))
 
-        loop.call_soon_threadsafe(start)
+        self._loop.start(lambda: self._run_coroutine(job), context, started)
 
     async def _run_coroutine(self, job: _Job) -> None:
-        if not self._skip(job):
-            job.started = time.monotonic()
-            bound = job.bound
-            coroutine: Coroutine[Any, Any, Any] = bound.handler.function(job.message, *bound.args, **bound.kwargs)
-            try:
-                async with asyncio.timeout(job.message.remaining):
-                    value = await coroutine
-            except BaseException as raised:  # noqa: BLE001 - sys.exit in a handler must not end the loop either
-                self._fail(job, raised)
-            else:
-                self._succeed(job, value)
+        if self._skip(job):
+            return
+        job.started = time.monotonic()
+        bound = job.bound
+        try:
+            async with asyncio.timeout(job.message.remaining):
+                value = await bound.handler.function(job.message, *bound.args, **bound.kwargs)
+        except BaseException as raised:
+            # sys.exit in a handler must not end the loop either.
+            self._fail(job, raised)
+        else:
+            self._succeed(job, value)
+
+    def _coroutine_over(self, job: _Job) -> None:
+        # A task that is cancelled before its first step never runs: its job ends here.
+        self._finish(job, None)
         following = self._backlogged_or_leave()
-        if following is not None:
-            if following.bound.handler.is_async:
-                self._start_coroutine(following)
-            else:
-                threading.Thread(target=self._run_late, args=(following,), name="treaty-service-late", daemon=True).start()
+        if following is None:
+            return
+        if following.bound.handler.is_async:
+            self._start_coroutine(following)
+        else:
+            # A blocking handler has no business on the event loop.
+            threading.Thread(target=self._run_late, args=(following,), name="treaty-service-late", daemon=True).start()
 
     def _run_late(self, job: _Job | None) -> None:
-        """Run what waited for a coroutine's place: a blocking handler has no business on the event loop."""
+        """Run what waited for the place of a coroutine."""
         while job is not None:
             if job.bound.handler.is_async:
                 self._start_coroutine(job)
                 return
             self._run(job)
             job = self._backlogged_or_leave()
-
-    def _run_loop(self) -> None:
-        loop = self._loop
-        assert loop is not None
-        try:
-            loop.run_forever()
-        finally:
-            tasks = asyncio.all_tasks(loop)
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                loop.run_until_complete(asyncio.wait(tasks, timeout=0.1))
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.close()
 
     # Ending
 
@@ -386,9 +388,8 @@ class Serving:
 
     def _tell(self, job: _Job) -> None:
         job.message.give_up()
-        task, loop = job.task, self._loop
-        if task is not None and loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(task.cancel)
+        if job.task is not None:
+            self._loop.cancel(job.task)
 
     def _answer(self, job: _Job, frame: bytes) -> None:
         if not job.exchange.request.one_way:

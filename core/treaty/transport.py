@@ -144,7 +144,8 @@ class Delivery(ABC):
     @abstractmethod
     def settle(self, accepted: bool = True) -> None:
         """Give the place in the inbox free again. ``accepted=False`` hands the frame to another inbox if there can be
-        one (as not redelivered: nobody ran it). Idempotent; never raises. Any thread."""
+        one (as not redelivered: nobody ran it). Idempotent; never raises. Any thread.
+        """
 
 
 class Line(Resource):
@@ -255,6 +256,13 @@ def connect(url: str, **options: Any) -> Transport:
         raise UnknownScheme(f"no transport for {scheme!r} is installed; known schemes: {known}")
     transport: Transport = _load(found[scheme])(url, **options)
     return transport
+
+
+def open_transport(transport: Transport | str) -> tuple[Transport, bool]:
+    """Return a transport for what a client or service was given, and whether it was made here, from a URL."""
+    if isinstance(transport, Transport):
+        return transport, False
+    return connect(transport), True
 
 
 def _load(entry: EntryPoint) -> Any:

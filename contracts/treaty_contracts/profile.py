@@ -1,0 +1,54 @@
+"""How thoroughly a run looks, and how long it waits for what.
+
+This room holds numbers. It must not know rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """One tier."""
+
+    name: str
+    #: How many cases Hypothesis draws for one property.
+    examples: int
+    #: How many frames or calls are in a burst.
+    burst: int
+    #: How often something that could go wrong by chance is repeated.
+    rounds: int
+    #: Seconds that one rule may take on one surface before it counts as hung.
+    limit: float
+
+
+#: The tiers by name.
+PROFILES: Final = {
+    one.name: one
+    for one in (
+        Profile(name="quick", examples=20, burst=24, rounds=3, limit=60.0),
+        Profile(name="standard", examples=100, burst=100, rounds=10, limit=180.0),
+        Profile(name="deep", examples=500, burst=500, rounds=50, limit=900.0),
+    )
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """The waits, in seconds, on one scale."""
+
+    #: For what must come: generous, and paid only on failure.
+    arrive: float
+    #: For what must not come, where no fence can tell: short, and paid on success.
+    quiet: float
+    #: How late something may be that is to happen at once.
+    slack: float
+    #: The deadline of calls that are meant to miss it.
+    brief: float
+
+    @classmethod
+    def at(cls, scale: float) -> Times:
+        """Return the waits for a scale; 1 suits the loopback."""
+        return cls(arrive=10.0 * scale, quiet=0.04 * scale, slack=1.0 * scale, brief=0.25 * scale)

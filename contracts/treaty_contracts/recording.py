@@ -1,0 +1,140 @@
+"""Writes down every frame that crosses the interface: when, at which end, in which direction.
+
+The recorder changes nothing about the transport that it wraps. It must not know rules or secrets.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from itertools import count
+from typing import Final, NamedTuple
+
+from treaty import Delivery, Inbox, Line, Transport
+from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
+
+_KEPT: Final = 5_000
+_KEPT_BYTES: Final = 64 * 1024
+_SHOWN: Final = 40
+_PREFIX: Final = 44
+
+
+class Crossing(NamedTuple):
+    """A frame that crossed the interface."""
+
+    at: float
+    #: Which end, such as ``client-2``.
+    end: str
+    #: ``"out"`` of this end, or ``"in"``.
+    direction: str
+    #: What was called, such as ``send``.
+    verb: str
+    #: The frame, or the first 64 KiB of it.
+    frame: bytes
+    size: int
+
+
+class Trace:
+    """The crossings of one rule. Appending is safe from any thread, and in a forked child."""
+
+    def __init__(self) -> None:
+        self.crossings: deque[Crossing] = deque(maxlen=_KEPT)
+        self._started = time.monotonic()
+        self._ends = count(1)
+
+    def end(self, role: str) -> str:
+        """Return a name for another end."""
+        return f"{role}-{next(self._ends)}"
+
+    def add(self, end: str, direction: str, verb: str, frame: bytes) -> None:
+        """Write down a frame."""
+        at = time.monotonic() - self._started
+        self.crossings.append(Crossing(at, end, direction, verb, frame[:_KEPT_BYTES], len(frame)))
+
+    def lines(self) -> tuple[str, ...]:
+        """Return the last crossings as text."""
+        crossings = list(self.crossings)
+        left_out = len(crossings) - _SHOWN
+        head = [f"({left_out} earlier frames are left out)"] if left_out > 0 else []
+        return (*head, *map(_shown, crossings[-_SHOWN:]))
+
+
+def _shown(crossing: Crossing) -> str:
+    arrow = "->" if crossing.direction == "out" else "<-"
+    head = f"{crossing.at * 1000:9.1f} ms  {crossing.end:<10} {arrow} {crossing.verb:<8} {crossing.size:>8,} B  "
+    return head + _body(crossing.frame)
+
+
+def _body(frame: bytes) -> str:
+    if frame[:2] == b"TY" and len(frame) >= _PREFIX:
+        kind = frame[3:4].decode("ascii", "replace")
+        body = frame[_PREFIX:]
+        return f"{kind} tag {frame[12:16].hex()} {body[:120].decode('utf-8', 'replace')}{'…' * (len(body) > 120)}"
+    return f"{frame[:32].hex(' ')}{' …' * (len(frame) > 32)}"
+
+
+class _Delivery(WrappedDelivery):
+    def __init__(self, inner: Delivery, trace: Trace, end: str) -> None:
+        super().__init__(inner)
+        self._trace = trace
+        self._end = end
+
+    def reply(self, frame: bytes) -> None:
+        self._trace.add(self._end, "out", "reply", frame)
+        self.inner.reply(frame)
+
+
+class _Line(WrappedLine):
+    def __init__(self, inner: Line, trace: Trace, end: str) -> None:
+        super().__init__(inner)
+        self._trace = trace
+        self._end = end
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        self._trace.add(self._end, "out", "send", frame)
+        self.inner.send(service, frame, timeout)
+
+    def receive(self, timeout: float) -> bytes | None:
+        frame = self.inner.receive(timeout)
+        if frame is not None:
+            self._trace.add(self._end, "in", "receive", frame)
+        return frame
+
+
+class _Inbox(WrappedInbox):
+    def __init__(self, inner: Inbox, trace: Trace, end: str) -> None:
+        super().__init__(inner)
+        self._trace = trace
+        self._end = end
+
+    def delivery(self, inner: Delivery) -> Delivery:
+        self._trace.add(self._end, "in", "receive", inner.frame)
+        return _Delivery(inner, self._trace, self._end)
+
+
+class Recorder(WrappedTransport):
+    """A transport whose frames are written down.
+
+    Args:
+        inner: the transport.
+        trace: where to.
+        role: ``"service"`` or ``"client"``.
+    """
+
+    def __init__(self, inner: Transport, trace: Trace, role: str) -> None:
+        super().__init__(inner)
+        self._trace = trace
+        self._role = role
+
+    def publish(self, channel: str, frame: bytes) -> None:
+        self._trace.add(self._role, "out", "publish", frame)
+        self.inner.publish(channel, frame)
+
+    def line(self, inner: Line) -> Line:
+        return _Line(inner, self._trace, self._trace.end("line"))
+
+    def inbox(self, inner: Inbox, service: str) -> Inbox:
+        return _Inbox(inner, self._trace, self._trace.end("inbox"))
+
+    def feed(self, inner: Inbox, channel: str) -> Inbox:
+        return _Inbox(inner, self._trace, self._trace.end("feed"))

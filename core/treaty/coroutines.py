@@ -1,0 +1,70 @@
+"""An event loop in a thread of its own, for handlers that are coroutines.
+
+It must not know what the coroutines are for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any
+
+
+class LoopThread:
+    """Runs coroutines until it is stopped; starts with the first one."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(
+        self,
+        coroutine: Callable[[], Coroutine[Any, Any, None]],
+        context: Context,
+        started: Callable[[asyncio.Task[None]], None],
+    ) -> None:
+        """Run ``coroutine()`` as a task in ``context``, and tell ``started`` of the task before it runs."""
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._run, args=(self._loop,), name=self._name, daemon=True)
+                self._thread.start()
+            loop = self._loop
+
+        def begin() -> None:
+            started(loop.create_task(coroutine(), context=context))
+
+        loop.call_soon_threadsafe(begin)
+
+    def cancel(self, task: asyncio.Task[None]) -> None:
+        """Ask a task to stop."""
+        with self._lock:
+            if self._loop is not None and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(task.cancel)
+
+    def stop(self) -> None:
+        """End the loop; what still runs is cancelled, and left behind if it does not care."""
+        with self._lock:
+            if self._loop is None or self._loop.is_closed():
+                return
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    @staticmethod
+    def _run(loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            loop.run_forever()
+            tasks = asyncio.all_tasks(loop)
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                loop.run_until_complete(asyncio.wait(tasks, timeout=0.5))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()

@@ -1,0 +1,223 @@
+"""The end that asks: requests out, and what the frames that come back mean.
+
+It must not know sockets, clocks, threads or waiters, and is not thread-safe: the driver holds a lock around it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+from treaty.codec import decode, encode
+from treaty.engine.instant import MAX_TTL, Instant
+from treaty.errors import (
+    AuthenticationError,
+    ClosedError,
+    DeadlineExceeded,
+    DecodingError,
+    EncodingError,
+    FrameRefused,
+    TreatyError,
+)
+from treaty.ledger import MAX_OPEN, Ledger, OpenCall
+from treaty.messages import Cancel, Params, Request, Response, Status
+from treaty.routing import split_target
+from treaty.sealing import MAX_FRAME, Keyring, refused_tag, tag_of
+
+
+class Outgoing(NamedTuple):
+    """A frame to be sent to a service, and the call that it opened, if any."""
+
+    service: str
+    frame: bytes
+    call: OpenCall | None
+
+
+class Ended(NamedTuple):
+    """A call is over: it was answered, or ``outcome`` is the error that ended it."""
+
+    call: OpenCall
+    outcome: Response | TreatyError
+
+
+class Progressed(NamedTuple):
+    """A call that is still running has news."""
+
+    call: OpenCall
+    status: Status
+
+
+class Ignored(NamedTuple):
+    """A frame that changed nothing."""
+
+    reason: str
+
+
+Happened: TypeAlias = Ended | Progressed | Ignored
+
+
+class Caller:
+    """The end that asks: makes requests, and says what the frames that come back mean.
+
+    Args:
+        keyring: seals requests and opens answers.
+        sender: a name for this end, sealed into each request.
+        random: ``random(n)`` returns n bytes fit for ids.
+        max_frame: the largest frame, in bytes.
+        max_open: how many calls may be open at once.
+    """
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        *,
+        sender: str,
+        random: Callable[[int], bytes],
+        max_frame: int = MAX_FRAME,
+        max_open: int = MAX_OPEN,
+    ) -> None:
+        self._keyring = keyring
+        self._sender = sender
+        self._random = random
+        self._max_frame = max_frame
+        self._ledger = Ledger(max_open)
+        #: How often each thing happened, by name.
+        self.counters: Counter[str] = Counter()
+
+    @property
+    def open_calls(self) -> int:
+        """How many calls wait for their answer."""
+        return len(self._ledger)
+
+    def request(
+        self,
+        target: str,
+        params: Params,
+        *,
+        timeout: float,
+        now: Instant,
+        headers: dict[str, str] | None = None,
+        reply: str = "",
+        one_way: bool = False,
+    ) -> Outgoing:
+        """Make a request, and open a call unless it is one-way.
+
+        Args:
+            target: ``service.method``.
+            params: by name or by position.
+            timeout: seconds until the call is over, above 0 and at most :data:`MAX_TTL`.
+            now: the present.
+            headers: text for the handler.
+            reply: the address of the line that it will be sent on.
+            one_way: nothing is to come back.
+
+        Raises:
+            InvalidTarget: ``target`` is none.
+            EncodingError: JSON cannot carry the parameters or headers.
+            FrameTooLarge: over the limit.
+            Unavailable: too many calls are open.
+            ValueError: ``timeout`` is not a number in range.
+        """
+        service, _ = split_target(target)
+        if not 0 < timeout <= MAX_TTL:
+            raise ValueError(f"a timeout is a number of seconds above 0 and at most {MAX_TTL:g}, not {timeout!r}")
+        if not isinstance(params, dict | list):
+            raise EncodingError(f"parameters are a dict (by name) or a list (by position), not {type(params).__name__}")
+        message = Request(
+            id=self._random(16).hex(),
+            method=target,
+            params=params,
+            created=now.wall,
+            ttl=math.ceil(timeout * 1000),
+            sender=self._sender,
+            reply=reply,
+            headers=headers or {},
+            one_way=one_way,
+        )
+        frame = self._keyring.seal(Request.kind, encode(message), limit=self._max_frame)
+        self.counters["requests"] += 1
+        if one_way:
+            return Outgoing(service, frame, None)
+        call = OpenCall(
+            id=message.id,
+            key=tag_of(frame)[:16].hex(),
+            target=target,
+            deadline=now.steady + timeout,
+            expires=message.created + message.ttl,
+        )
+        self._ledger.open(call)
+        return Outgoing(service, frame, call)
+
+    def receive(self, frame: bytes) -> Happened:
+        """Say what a frame that came back means."""
+        happened = self._read(frame)
+        if isinstance(happened, Ignored):
+            self.counters[f"ignored: {happened.reason}"] += 1
+        return happened
+
+    def _read(self, frame: bytes) -> Happened:
+        if (tag := refused_tag(frame)) is not None:
+            call = self._ledger.settle(tag[:16].hex())
+            if call is None:
+                return Ignored("refusal of no open call")
+            text = f"{call.target}: the service refused our seal: is it the same secret at both ends, and not retired?"
+            return Ended(call, AuthenticationError(text))
+        try:
+            opened = self._keyring.open(frame, b"rs", limit=self._max_frame)
+            message = decode(opened.kind, opened.body)
+        except FrameRefused as refused:
+            return Ignored(refused.reason)
+        except DecodingError:
+            return Ignored("body")
+        if not isinstance(message, Response | Status):
+            return Ignored("kind")
+        call = self._ledger.find(message.to)
+        if call is None:
+            return Ignored("late")
+        if message.id not in (call.id, ""):
+            return Ignored("id")
+        if isinstance(message, Response):
+            self._ledger.settle(call.key)
+            return Ended(call, message)
+        if message.seq <= call.seq:
+            return Ignored("order")
+        call.seq = message.seq
+        return Progressed(call, message)
+
+    def undelivered(self, frame: bytes, error: TreatyError) -> Ended | None:
+        """End the call whose request, or the first bytes of it, came back."""
+        call = self._ledger.settle(tag_of(frame)[:16].hex())
+        return Ended(call, error) if call else None
+
+    def give_up(self, call: OpenCall, error: TreatyError) -> Ended | None:
+        """End a call from this side. ``None`` when it is over already."""
+        return Ended(call, error) if self._ledger.settle(call.key) else None
+
+    def lost(self, error: TreatyError) -> list[Ended]:
+        """End every open call: the connection on which the answers would have come is gone."""
+        return [Ended(call, error) for call in self._ledger.settle_all()]
+
+    def expire(self, now: Instant) -> list[Ended]:
+        """End the calls whose deadline has come."""
+        return [
+            Ended(call, DeadlineExceeded(f"{call.target}: no answer in time"))
+            for call in self._ledger.expire(now.steady)
+        ]
+
+    def next_deadline(self) -> float | None:
+        """Return when :meth:`expire` has something to do, on the steady clock."""
+        return self._ledger.next_deadline()
+
+    def cancel(self, call: OpenCall, now: Instant) -> Outgoing:
+        """Make the frame that tells the service to stop, or not to start."""
+        service, _ = split_target(call.target)
+        # As long-lived as the request itself: what it leaves in the service's memory must outlast the request.
+        ttl = max(0, call.expires - now.wall)
+        message = Cancel(id=call.id, service=service, created=now.wall, ttl=ttl, sender=self._sender)
+        return Outgoing(service, self._keyring.seal(Cancel.kind, encode(message)), None)
+
+    def close(self) -> list[Ended]:
+        """End every open call because this end closes."""
+        return self.lost(ClosedError("the client was closed while the call was open"))

@@ -1,0 +1,337 @@
+"""The caller's driver: one line, one engine, and the threads that wait for answers on it.
+
+Whoever blocks reads the line for everybody, so no thread stands between a blocking caller and its answer. A reader
+thread is at work only while deferred calls are open and nobody else reads. What frames mean is decided in the engine.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Final
+
+from treaty.driving import WakeUp, Worker, present
+from treaty.engine import Caller, Ended, Happened, Outgoing, Progressed
+from treaty.errors import (
+    Cancelled,
+    ClosedError,
+    ConnectionLost,
+    DeadlineExceeded,
+    TransportError,
+    TreatyError,
+    Unavailable,
+)
+from treaty.messages import Params
+from treaty.pending import Pending
+from treaty.sealing import MAX_FRAME, Keyring
+from treaty.transport import Line, Transport
+
+_LOG: Final = logging.getLogger("treaty.client")
+#: How long a read lasts when no deadline is near.
+_IDLE: Final = 0.5
+#: How long to wait before a line that cannot be read is tried again.
+_PAUSE: Final = 0.05
+
+
+class Switchboard:
+    """Makes requests, sends them, and settles the calls that they open.
+
+    Args:
+        transport: is dialled when the first request is made.
+        keyring: seals requests and opens answers.
+        max_open: how many calls may be open at once.
+    """
+
+    def __init__(self, transport: Transport, keyring: Keyring, *, max_open: int) -> None:
+        self._transport = transport
+        self._caller = Caller(
+            keyring,
+            sender=os.urandom(8).hex(),
+            random=os.urandom,
+            max_frame=min(MAX_FRAME, transport.guarantees.max_frame),
+            max_open=max_open,
+        )
+        self._line: Line | None = None
+        #: Around the engine.
+        self._lock = threading.Lock()
+        self._dialling = threading.Lock()
+        #: Held by the one thread that reads the line.
+        self._reading = threading.Lock()
+        self._followers: dict[int, WakeUp] = {}
+        self._deferred = 0
+        self._reader_wake = WakeUp()
+        self._reader = Worker("treaty-client-reader", self._read_for_deferred)
+        self._outbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._sender = Worker("treaty-client-sender", self._send_queued)
+        self._closed = False
+
+    @property
+    def dialled(self) -> bool:
+        """Whether the line is open, so that a request can be made without waiting."""
+        return self._line is not None
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """How often each thing happened, by name."""
+        with self._lock:
+            return dict(self._caller.counters)
+
+    @property
+    def open_calls(self) -> int:
+        """How many calls wait for their answer."""
+        return self._caller.open_calls
+
+    # Sending
+
+    def begin(
+        self,
+        target: str,
+        params: Params,
+        *,
+        timeout: float,
+        headers: dict[str, str] | None,
+        pending: Pending | None = None,
+    ) -> tuple[Pending, Outgoing]:
+        """Make a request and open its call; dial first if need be."""
+        line = self._dial()
+        with self._lock:
+            self._check()
+            outgoing = self._caller.request(
+                target, params, timeout=timeout, headers=headers, reply=line.address, now=present()
+            )
+            call = outgoing.call
+            assert call is not None
+            pending = pending or Pending(self, target)
+            pending.call, call.waiter = call, pending
+        return pending, outgoing
+
+    def deliver(self, pending: Pending, outgoing: Outgoing) -> None:
+        """Send a request; what is in the way ends the call."""
+        line, call = self._line, pending.call
+        assert line is not None and call is not None
+        try:
+            line.send(outgoing.service, outgoing.frame, max(0.0, call.deadline - time.monotonic()))
+        except Unavailable as error:
+            late = time.monotonic() >= call.deadline
+            self._fail(pending, DeadlineExceeded(f"{pending.target}: not sent in time: {error}") if late else error)
+        except TreatyError as error:
+            self._fail(pending, error)
+
+    def deliver_soon(self, pending: Pending, outgoing: Outgoing) -> None:
+        """Send a request without ever blocking: at once if possible, else in a thread of its own."""
+        assert self._line is not None
+        try:
+            self._line.send(outgoing.service, outgoing.frame, 0)
+        except Unavailable:
+            # Nothing was delivered. The verdict is worth waiting for, but not here.
+            self.do_soon(lambda: self.deliver(pending, outgoing))
+        except TreatyError as error:
+            self._fail(pending, error)
+
+    def do_soon(self, job: Callable[[], None]) -> None:
+        """Have something done that may block, by the thread that sends what cannot be sent at once."""
+        self._outbox.put(job)
+        self._sender.start()
+
+    def post(self, target: str, params: Params, *, timeout: float, headers: dict[str, str] | None) -> None:
+        """Make and send a one-way request."""
+        line = self._dial()
+        with self._lock:
+            self._check()
+            outgoing = self._caller.request(
+                target, params, timeout=timeout, headers=headers, now=present(), one_way=True
+            )
+        line.send(outgoing.service, outgoing.frame, timeout)
+
+    def _dial(self) -> Line:
+        self._check()
+        line = self._line
+        if line is None:
+            with self._dialling:
+                self._check()
+                if self._line is None:
+                    self._line = self._transport.dial()
+                line = self._line
+        return line
+
+    def _check(self) -> None:
+        if self._closed:
+            raise ClosedError("the client is closed")
+
+    def _send_queued(self) -> None:
+        while (job := self._outbox.get()) is not None:
+            job()
+            self._reader_wake.wake()
+
+    def _fail(self, pending: Pending, error: TreatyError) -> None:
+        call = pending.call
+        assert call is not None
+        with self._lock:
+            ended = self._caller.give_up(call, error)
+        self._report(ended)
+
+    # Waiting
+
+    def wait(self, pending: Pending, ready: Callable[[], bool], until: float | None) -> bool:
+        """Read the line, or sleep while another thread reads it, until ``ready()`` or the time is over."""
+        me: WakeUp | None = None
+        try:
+            while not ready():
+                left = 3600.0 if until is None else until - time.monotonic()
+                if left <= 0:
+                    return False
+                if self._line is not None and self._reading.acquire(blocking=False):
+                    try:
+                        self._read_until(ready, until)
+                    finally:
+                        self._reading.release()
+                        self._pass_on()
+                elif me is None:
+                    # Be in the list before trying again, so that a reader who leaves in between finds us there.
+                    me = WakeUp()
+                    pending.listen(me.wake, on=True)
+                    self._followers[id(me)] = me
+                else:
+                    me.sleep(left)
+            return True
+        finally:
+            if me is not None:
+                self._followers.pop(id(me), None)
+                pending.listen(me.wake, on=False)
+                # The wake-up to read may have been ours, and we leave without reading.
+                if not self._reading.locked():
+                    self._pass_on()
+
+    def abandon(self, pending: Pending) -> bool:
+        """Cancel a call: settle it, and tell the service as well as that can be done."""
+        cancelled = Cancelled(f"{pending.target}: cancelled by the caller")
+        with self._lock:
+            call = pending.call
+            ended = self._caller.give_up(call, cancelled) if call else None
+            outgoing = self._caller.cancel(call, present()) if call and ended else None
+        if call is None:
+            return pending.settle(cancelled)
+        self._report(ended)
+        if outgoing is not None and self._line is not None:
+            try:
+                self._line.send(outgoing.service, outgoing.frame, 0)
+            except TreatyError as error:
+                _LOG.debug("%s: the service was not told of the cancellation: %s", pending.target, error)
+        return ended is not None
+
+    def watch_over(self, pending: Pending) -> None:
+        """See to it that a call is settled though no thread may ever wait for it."""
+        with self._lock:
+            self._check()
+            self._deferred += 1
+        pending.on_done(self._watched)
+        self._reader.start()
+        if not self._reading.locked():
+            self._reader_wake.wake()
+
+    def _watched(self, _: Pending) -> None:
+        with self._lock:
+            self._deferred -= 1
+
+    def _pass_on(self) -> None:
+        """Wake somebody who reads from now on: a thread that waits for its own call, else the reader thread."""
+        for follower in list(self._followers.values()):
+            follower.wake()
+            return
+        if self._deferred > 0:
+            self._reader_wake.wake()
+
+    # Reading: all of it with self._reading held
+
+    def _read_for_deferred(self) -> None:
+        while not self._closed:
+            if self._deferred > 0 and self._line is not None and self._reading.acquire(blocking=False):
+                try:
+                    self._read_until(lambda: self._deferred <= 0, None)
+                finally:
+                    self._reading.release()
+                    for follower in list(self._followers.values())[:1]:
+                        follower.wake()
+            else:
+                self._reader_wake.sleep(3600)
+
+    def _read_until(self, ready: Callable[[], bool], until: float | None) -> None:
+        while not ready() and not self._closed:
+            now = time.monotonic()
+            if until is not None and now >= until:
+                return
+            with self._lock:
+                deadline = self._caller.next_deadline()
+                expired = self._caller.expire(present()) if deadline is not None and deadline <= now else []
+            for ended in expired:
+                self._report(ended)
+            if expired:
+                continue
+            limits = [limit for limit in (until, deadline) if limit is not None]
+            self._read(min(limits) - now if limits else _IDLE)
+
+    def _read(self, timeout: float) -> None:
+        line = self._line
+        assert line is not None
+        try:
+            frame = line.receive(timeout)
+        except Unavailable as error:
+            with self._lock:
+                ended = self._caller.undelivered(error.frame, error) if error.frame else None
+            self._report(ended)
+        except ClosedError:
+            self._lose(ConnectionLost("the line was closed; the request may have been executed"))
+        except TransportError as error:
+            known = isinstance(error, ConnectionLost)
+            self._lose(error if known else ConnectionLost(f"the request may have been executed: {error}"))
+        else:
+            if frame is not None:
+                with self._lock:
+                    happened = self._caller.receive(frame)
+                self._report(happened)
+
+    def _lose(self, error: TreatyError) -> None:
+        with self._lock:
+            lost = self._caller.lost(error)
+        for ended in lost:
+            self._report(ended)
+        if not lost:
+            # Nobody waits for an answer, so nothing is lost but time.
+            self._reader_wake.sleep(_PAUSE)
+
+    def _report(self, happened: Happened | None) -> None:
+        if isinstance(happened, Ended):
+            ended: Pending = happened.call.waiter
+            ended.settle(happened.outcome)
+        elif isinstance(happened, Progressed):
+            running: Pending = happened.call.waiter
+            running.progress(happened.status)
+
+    # Life
+
+    def close(self) -> None:
+        """End every open call with ``ClosedError``, and leave no thread and no line."""
+        with self._lock:
+            self._closed = True
+            ended = self._caller.close()
+        with self._dialling:
+            line = self._line
+        for one in ended:
+            self._report(one)
+        self._outbox.put(None)
+        if line is not None:
+            line.close()
+        self._reader_wake.wake()
+        for worker in (self._sender, self._reader):
+            worker.join()
+        self._settle_queued()
+
+    def _settle_queued(self) -> None:
+        # What was queued behind the end of the sender finds the client closed, and ends its call by that.
+        while not self._outbox.empty():
+            if (job := self._outbox.get()) is not None:
+                job()

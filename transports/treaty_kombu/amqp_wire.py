@@ -1,0 +1,224 @@
+"""One connection and one channel to RabbitMQ, and what is declared on it for each kind of end.
+
+Not safe to share: the link above takes its lock around every call. Nothing here waits without a limit, and callbacks
+only append to lists, so that nothing of ours runs inside the driver. It must not know about threads or reconnecting.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections import deque
+from contextlib import suppress
+from typing import Any, Final
+
+from treaty_kombu.link import CONTENT_TYPE, Arrived, driver, readable
+from treaty_kombu.settings import Settings
+
+#: How long the rest of a message may keep us waiting; then the reader goes back to waiting for the socket.
+_REST: Final = 0.05
+#: How many notifications the broker sends ahead to one subscriber.
+_FEED_AHEAD: Final = 100
+#: What RabbitMQ says of an exchange that does not exist.
+_NOT_FOUND: Final = 404
+
+
+class Inflow:
+    """What came in and was not handed out yet. It survives the wire."""
+
+    def __init__(self) -> None:
+        self.arrived: deque[Arrived] = deque()
+        #: Requests that came back: no such queue, or the queue was full.
+        self.returned: deque[bytes] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self.arrived or self.returned)
+
+
+class Wire:
+    """A live connection. Making one connects; any exception from any method means that it is broken.
+
+    Args:
+        settings: where to.
+        timeout: seconds for connecting.
+        heartbeat: seconds; 0 for none, where nobody is there to keep it going.
+        inflow: where to put what comes in.
+    """
+
+    def __init__(self, settings: Settings, timeout: float, heartbeat: int, inflow: Inflow) -> None:
+        self._max_frame = settings.max_frame
+        self._inflow = inflow
+        #: Whether the broker has stopped taking messages, out of memory or disk space.
+        self.blocked = False
+        #: Requests that the broker has not confirmed yet, by delivery tag, oldest first.
+        self.unconfirmed: dict[int, bytes] = {}
+        #: Goes up whenever the driver may have read from the socket.
+        self.reads = 0
+        self._sent = 0
+        self._foreign: list[int] = []
+        self._driver: Final = driver(
+            "pyamqp",
+            hostname=settings.host,
+            port=settings.port,
+            userid=settings.user or None,
+            password=settings.password or None,
+            virtual_host=settings.path,
+            connect_timeout=min(timeout, settings.connect_timeout),
+            heartbeat=heartbeat,
+            ssl=_tls(settings),
+            transport_options={"on_blocked": self._on_blocked, "on_unblocked": self._on_unblocked},
+        )
+        self._raw: Final = self._driver.establish_connection()
+        try:
+            # Bounds every write, and every wait for an answer of the broker that names no timeout of its own.
+            self._raw.sock.settimeout(settings.io_timeout)
+            self.channel = self._driver.create_channel(self._raw)
+        except BaseException:
+            self.kill()
+            raise
+
+    def fileno(self) -> int:
+        """The socket, to wait for. The driver reads whole messages and keeps nothing back, save under TLS."""
+        return int(self._raw.sock.fileno())
+
+    def buffered(self) -> bool:
+        """Whether something was taken from the socket and not read yet: then waiting for the socket is in vain."""
+        sock = self._raw.sock
+        return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+
+    def pending(self) -> bool:
+        """Whether there is something to read."""
+        return self.buffered() or readable(self.fileno())
+
+    # ---- what is declared ----------------------------------------------------------------------------------------
+
+    def take_replies(self, queue: str) -> None:
+        """Own a queue that lives as long as this connection, and hear about each request what became of it."""
+        self.channel.confirm_select()
+        self.channel.events["basic_return"].add(self._on_return)
+        self.channel.events["basic_ack"].add(self._on_ack)
+        self.channel.events["basic_nack"].add(self._on_nack)
+        self.channel.queue_declare(queue, durable=False, exclusive=True, auto_delete=True)
+        self.channel.basic_consume(queue, no_ack=True, callback=self._on_message)
+
+    def take_work(self, queue: str, capacity: int, expires: float, limit: int) -> None:
+        """Compete for a queue that outlives its last worker by ``expires`` seconds."""
+        arguments = {"x-expires": int(expires * 1000), "x-max-length": limit, "x-overflow": "reject-publish"}
+        self.channel.queue_declare(queue, durable=True, auto_delete=False, arguments=arguments)
+        self.channel.basic_qos(0, capacity, False)  # noqa: FBT003 - the driver's signature
+        self.channel.basic_consume(queue, no_ack=False, callback=self._on_message)
+
+    def take_feed(self, exchange: str, queue: str, limit: int) -> None:
+        """Own a queue that gets a copy of everything; when it is full, the oldest is dropped."""
+        self.channel.exchange_declare(exchange, "fanout", durable=False, auto_delete=True)
+        arguments = {"x-max-length": limit}
+        self.channel.queue_declare(queue, durable=False, exclusive=True, auto_delete=True, arguments=arguments)
+        self.channel.queue_bind(queue, exchange)
+        self.channel.basic_qos(0, _FEED_AHEAD, False)  # noqa: FBT003 - the driver's signature
+        self.channel.basic_consume(queue, no_ack=False, callback=self._on_message)
+
+    # ---- what is sent --------------------------------------------------------------------------------------------
+
+    def request(self, queue: str, frame: bytes, reply_to: str) -> None:
+        """Send a request; it is returned if there is no such queue, and refused if the queue is full."""
+        self.reads += 1
+        self._sent += 1
+        self.unconfirmed[self._sent] = frame
+        self.channel.basic_publish(self._message(frame, reply_to), exchange="", routing_key=queue, mandatory=True)
+
+    def reply(self, queue: str, frame: bytes, reply_to: str = "") -> None:
+        """Send to a queue, or nowhere if there is none."""
+        self.reads += 1
+        self.channel.basic_publish(self._message(frame, reply_to), exchange="", routing_key=queue)
+
+    def publish(self, exchange: str, frame: bytes, timeout: float) -> None:
+        """Send to a fanout exchange and wait until the broker has it. No exchange: nobody is listening."""
+        try:
+            self.channel.basic_publish_confirm(
+                self._message(frame, ""), exchange=exchange, routing_key="", confirm_timeout=timeout
+            )
+        except self._driver.channel_errors as error:
+            if getattr(error, "reply_code", 0) != _NOT_FOUND:
+                raise
+            self.channel = self._driver.create_channel(self._raw)  # the broker closed the old one over it
+
+    def ack(self, tag: int) -> None:
+        """Tell the broker that a message is done with."""
+        self.channel.basic_ack(tag)
+
+    def _message(self, frame: bytes, reply_to: str) -> Any:
+        properties = {"delivery_mode": 1, "reply_to": reply_to} if reply_to else {"delivery_mode": 1}
+        return self.channel.prepare_message(
+            frame, content_type=CONTENT_TYPE, content_encoding="binary", properties=properties
+        )
+
+    # ---- what comes in -------------------------------------------------------------------------------------------
+
+    def drain(self) -> int:
+        """Read one thing that the broker sent. Returns how many foreign messages were thrown away."""
+        self.reads += 1
+        with suppress(TimeoutError):
+            self._driver.drain_events(self._raw, timeout=_REST)
+        if not self._foreign:
+            return 0
+        foreign, self._foreign = self._foreign, []
+        for tag in foreign:
+            self.ack(tag)
+        return len(foreign)
+
+    def beat(self) -> None:
+        """Send a heartbeat if it is time, and raise if the broker has not sent any."""
+        self._driver.heartbeat_check(self._raw, rate=2)
+
+    def _on_message(self, message: Any) -> None:
+        tag, properties, body = message.delivery_tag, message.properties, message.body
+        if properties.get("content_type") != CONTENT_TYPE or not isinstance(body, bytes) or len(body) > self._max_frame:
+            self._foreign.append(tag)
+            return
+        reply_to = properties.get("reply_to") or ""
+        self._inflow.arrived.append(Arrived(body, reply_to, bool(message.delivery_info["redelivered"]), (self, tag)))
+
+    def _on_return(self, _error: Exception, _exchange: str, _key: str, message: Any) -> None:
+        self._inflow.returned.append(bytes(message.body))
+
+    def _on_ack(self, tag: int, multiple: bool) -> None:
+        self._confirmed(tag, multiple=multiple)
+
+    def _on_nack(self, tag: int, multiple: bool) -> None:
+        self._inflow.returned.extend(self._confirmed(tag, multiple=multiple))
+
+    def _confirmed(self, tag: int, *, multiple: bool) -> list[bytes]:
+        tags = [t for t in self.unconfirmed if t <= tag] if multiple else [tag]
+        return [self.unconfirmed.pop(t) for t in tags if t in self.unconfirmed]
+
+    def _on_blocked(self, _reason: str) -> None:
+        self.blocked = True
+
+    def _on_unblocked(self) -> None:
+        self.blocked = False
+
+    # ---- the end -------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Say goodbye, so that the broker removes what is ours at once."""
+        try:
+            self._driver.close_connection(self._raw)
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """Drop the socket. Also ends a write that another thread is stuck in."""
+        self._raw.collect()
+
+    def abandon(self) -> None:
+        """In a forked child: close our copy of the socket, without the shutdown that the parent would feel."""
+        transport = self._raw._transport  # noqa: SLF001 - the public property connects again when there is none
+        if transport is not None and transport.sock is not None:
+            transport.sock.close()
+
+
+def _tls(settings: Settings) -> Any:
+    if not settings.tls:
+        return False
+    if settings.insecure:
+        return {"cert_reqs": ssl.CERT_NONE}
+    return {"cert_reqs": ssl.CERT_REQUIRED, "ca_certs": settings.ca, "server_hostname": settings.host}

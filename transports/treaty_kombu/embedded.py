@@ -1,0 +1,110 @@
+"""A broker for those who have none: fakeredis in a process of its own, for development and tests.
+
+It listens on the loopback interface, on a port that the system chooses, without a password, and dies with whoever
+started it. It must not know about transports: it only yields a URL.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from treaty.errors import MissingExtra, Unavailable
+
+#: Seconds for the other process to come up.
+_START = 30.0
+
+
+@contextmanager
+def embedded_redis() -> Iterator[str]:
+    """Run a broker while the block runs, and yield its URL: ``kombu+redis://127.0.0.1:<port>/0``.
+
+    Raises:
+        MissingExtra: fakeredis is not installed.
+        Unavailable: it did not start.
+    """
+    _check_installed()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "treaty_kombu.embedded"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # find what we found
+        start_new_session=True,  # an interrupt at the terminal is the parent's to handle
+    )
+    assert process.stdin
+    assert process.stdout
+    try:
+        line = process.stdout.readline() if select.select([process.stdout], [], [], _START)[0] else b""
+        if not line:
+            raise Unavailable("the embedded broker did not start")
+        yield line.decode().strip()
+    finally:
+        process.stdin.close()  # what it waits for
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+
+def _check_installed() -> None:
+    if find_spec("fakeredis") is None:
+        raise MissingExtra("the embedded broker needs fakeredis: pip install 'treaty[fake]'")
+
+
+def make_server() -> Any:
+    """A fakeredis server on a free port of the loopback interface, mended in the two places where it hurts."""
+    from fakeredis import TcpFakeServer
+
+    server = TcpFakeServer(("127.0.0.1", 0))
+    server.daemon_threads = True
+
+    class Handler(server.RequestHandlerClass):  # type: ignore[misc, name-defined]
+        # Nagle's algorithm makes each answer wait for the acknowledgement of the last: 90 ms a call instead of 6.
+        disable_nagle_algorithm = True
+
+        def setup(self) -> None:
+            super().setup()
+            self.writer.writer = _Patient(self.connection)
+
+    server.RequestHandlerClass = Handler
+    return server
+
+
+class _Patient:
+    """Writes to a socket that does not block, and waits while it is full. The server itself would hang up on us."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self._connection.send(view) :]
+            except BlockingIOError:
+                select.select([], [self._connection], [], 1.0)
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+
+def main() -> None:
+    """Serve until standard input ends, which it does however the parent goes."""
+    server = make_server()
+    threading.Thread(target=server.serve_forever, name="embedded-redis", daemon=True).start()
+    sys.stdout.write(f"kombu+redis://127.0.0.1:{server.server_address[1]}/0\n")
+    sys.stdout.flush()
+    sys.stdin.buffer.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""What every broker must do for one end, and the small parts that the ways of doing it share.
+
+A link is one end's own connection. It knows names, bytes and threads; whether an end is closed or forked, and whether
+a frame is too large, was checked before it is asked.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from kombu import Connection  # type: ignore[attr-defined]  # kombu exports lazily
+
+from treaty_kombu.settings import Settings
+
+log: Final = logging.getLogger("treaty.kombu")
+
+#: How our messages are marked. Anything else in a queue of ours is foreign and is thrown away.
+CONTENT_TYPE: Final = "application/x-treaty"
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a link takes in: replies to a line, work for a service, the feed of a channel, or nothing."""
+
+    kind: Literal["replies", "work", "feed", "none"]
+    name: str = ""  # the service or the channel
+    capacity: int = 1
+
+
+@dataclass(slots=True)
+class Arrived:
+    """A frame as it came from the broker, and what the link needs to settle it."""
+
+    frame: bytes
+    reply_to: str = ""
+    redelivered: bool = False
+    token: Any = None
+
+
+class Link(ABC):
+    """One end's connection to a broker. It connects again by itself, on the first use after a loss.
+
+    Every method may be called from any thread; ``receive`` by one at a time. Errors are those of the transport law.
+    """
+
+    def __init__(self, settings: Settings, role: Role) -> None:
+        self.settings = settings
+        self.role = role
+        self.token = os.urandom(16).hex()
+        self.address = settings.reply_queue(self.token) if role.kind == "replies" else ""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Connect and take in. What is sent from now on will arrive. Raises ``Unavailable``."""
+
+    @abstractmethod
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        """Put a request into the queue of a service."""
+
+    @abstractmethod
+    def reply(self, address: str, frame: bytes) -> None:
+        """Put a reply into the queue of a line, if there is one."""
+
+    @abstractmethod
+    def publish(self, channel: str, frame: bytes) -> None:
+        """Give a copy to every subscriber of a channel."""
+
+    @abstractmethod
+    def receive(self, timeout: float) -> Arrived | None:
+        """The next frame, or ``None`` after ``timeout`` seconds."""
+
+    @abstractmethod
+    def settle(self, arrived: Arrived, accepted: bool) -> None:
+        """Give the place free again. Never raises."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End a blocked ``receive`` and remove everything from the broker and the process. Idempotent, never raises."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """In a forked child: give back our copies of the descriptors. No lock is taken and no byte is sent."""
+
+
+class Waker:
+    """A descriptor that one thread waits for and any other makes readable."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        self._lock = threading.Lock()
+
+    def fileno(self) -> int:
+        """What to wait for."""
+        return self._read
+
+    def set(self) -> None:
+        """Wake the waiter, now or when it next waits."""
+        with self._lock:
+            if self._write >= 0:
+                with suppress(BlockingIOError):  # full: it is going to wake up anyway
+                    os.write(self._write, b"x")
+
+    def clear(self) -> None:
+        """Forget what woke us."""
+        with self._lock, suppress(OSError):
+            os.read(self._read, 65536)
+
+    def wait(self, timeout: float) -> None:
+        """Wait until woken, at most ``timeout`` seconds."""
+        if readable(self._read, timeout):
+            self.clear()
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        with self._lock:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """The same in a forked child, where nobody can be using them and the lock may be held for ever."""
+        if self._write >= 0:
+            os.close(self._read)
+            os.close(self._write)
+            self._read = self._write = -1
+
+
+class Pulse:
+    """A small thread that does one thing every so often, because nobody may be inside the link for hours."""
+
+    def __init__(self, name: str, interval: float, beat: Callable[[], None]) -> None:
+        self._interval = interval
+        self._beat = beat
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"treaty-kombu-{name}", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._interval):
+            try:
+                self._beat()
+            except Exception:  # the next beat may fare better, and nobody waits for this one
+                log.debug("housekeeping failed; trying again", exc_info=True)
+
+    def stop(self) -> None:
+        """End the thread and wait until it is gone."""
+        self._stopped.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+
+def readable(descriptor: int, timeout: float = 0) -> bool:
+    """Whether reading from a descriptor would not block, now or within ``timeout`` seconds."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(timeout * 1000))
+
+
+def driver(name: str, **options: Any) -> Any:
+    """kombu's own transport: how to connect to a kind of broker, and what its errors are. It is not connected yet."""
+    return Connection(transport=name, **options).transport  # type: ignore[no-untyped-call]
+
+
+def text(error: BaseException) -> str:
+    """An error of a driver in one line, with its kind: many of them say nothing else."""
+    return f"{type(error).__name__}: {error}"

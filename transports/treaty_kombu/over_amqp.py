@@ -1,0 +1,345 @@
+"""RabbitMQ: one connection per end, guarded by a lock, and read by whoever is inside ``receive``.
+
+The reader waits for the socket without the lock, so that others can write meanwhile, and takes it only to parse what
+came. A small thread keeps heartbeats going while nobody is inside. This room must not know what is inside a frame.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from treaty.errors import ClosedError, ConnectionLost, Unavailable
+from treaty.transport import Guarantees
+from treaty_kombu.amqp_wire import Inflow, Wire
+from treaty_kombu.link import Arrived, Link, Pulse, Role, Waker, log, text
+from treaty_kombu.settings import Settings
+
+#: How long another thread's write may keep ``send`` waiting when its timeout is 0.
+_TURN: Final = 0.05
+#: How many frames may wait for a reader, and how many requests for the broker's confirmation.
+_BACKLOG: Final = 10_000
+#: What RabbitMQ says when another connection owns a queue.
+_LOCKED: Final = 405
+
+
+def guarantees(settings: Settings) -> Guarantees:
+    """What holds on RabbitMQ; the README says why."""
+    return Guarantees(
+        crosses_processes=True,
+        notifications=True,
+        competing_workers=True,
+        ordered=True,
+        notices_absence=2.0,
+        survives_restart=True,
+        redelivers=True,
+        max_frame=settings.max_frame,
+    )
+
+
+class AmqpLink(Link):
+    """An end on RabbitMQ."""
+
+    def __init__(self, settings: Settings, role: Role) -> None:
+        super().__init__(settings, role)
+        self._lock = threading.Lock()  # guards the wire
+        self._wire: Wire | None = None
+        self._inflow = Inflow()
+        self._loss: ConnectionLost | None = None  # a loss that nobody was told about yet
+        self._closing = False
+        self._retry_at = 0.0
+        self._waiting_for = (0, 0.0)  # the oldest unconfirmed request, and when the pulse first saw it
+        self._receiving = threading.Lock()  # held while somebody is inside receive
+        self._waker = Waker()
+        self._poll = select.poll()
+        self._poll.register(self._waker.fileno(), select.POLLIN)
+        self._polled: tuple[Wire, int] | None = None  # which wire is registered there, and its descriptor
+        self._pulse: Pulse | None = None
+
+    # ---- connecting and losing -----------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        self._pulse = Pulse("heartbeat", self.settings.heartbeat / 4, self._beat)
+        with self._turn(self.settings.connect_timeout):
+            self._connect(self.settings.connect_timeout)
+
+    @contextmanager
+    def _turn(self, timeout: float) -> Iterator[None]:
+        """Hold the lock, or raise ``Unavailable``."""
+        if not self._lock.acquire(timeout=max(timeout, _TURN)):
+            raise Unavailable(f"the connection to {self.settings.shown} was busy for {timeout} seconds")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _connect(self, timeout: float) -> Wire:
+        """The wire, made now if there is none, else ``Unavailable``. With the lock held."""
+        if self._wire is not None:
+            return self._wire
+        if self._closing:
+            raise ClosedError("closed while connecting")
+        if timeout <= 0:
+            raise Unavailable(f"not connected to {self.settings.shown}, and there is no time to connect")
+        try:
+            try:
+                wire = self._make(timeout)
+            except Exception as error:
+                if self.role.kind != "replies" or getattr(error, "reply_code", 0) != _LOCKED:
+                    raise
+                # The broker has not noticed yet that the connection which owned our queue is gone.
+                self.address = self.settings.reply_queue(os.urandom(16).hex())
+                wire = self._make(timeout)
+        except Exception as error:
+            self._retry_at = time.monotonic() + random.uniform(0.1, 0.5)
+            raise Unavailable(f"cannot connect to {self.settings.shown}: {text(error)}") from error
+        self._wire = wire
+        self._waker.set()  # whoever waits for the old socket must look at the new one
+        return wire
+
+    def _make(self, timeout: float) -> Wire:
+        settings, role = self.settings, self.role
+        heartbeat = 0 if role.kind == "none" else settings.heartbeat
+        wire = Wire(settings, timeout, heartbeat, self._inflow)
+        try:
+            if role.kind == "replies":
+                wire.take_replies(self.address)
+            elif role.kind == "work":
+                wire.take_work(settings.service_queue(role.name), role.capacity, settings.expires, settings.max_queued)
+            elif role.kind == "feed":
+                own = settings.own_name("feed", self.token)
+                wire.take_feed(settings.channel_exchange(role.name), own, settings.max_queued)
+        except BaseException:
+            wire.kill()
+            raise
+        return wire
+
+    def _lose(self, error: BaseException) -> ConnectionLost:
+        """Drop the wire. With the lock held. The caller raises what this returns, or leaves it for ``receive``."""
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.kill()
+        if self.role.kind != "replies":
+            self._inflow.arrived.clear()  # not handed out, so the broker gives them to somebody else
+        self._waker.set()
+        loss = ConnectionLost(f"the connection to {self.settings.shown} broke: {text(error)}")
+        loss.__cause__ = error
+        return loss
+
+    def _tell(self) -> None:
+        """Raise a loss that nobody was told about yet. Once."""
+        loss, self._loss = self._loss, None
+        if loss is not None:
+            raise loss
+
+    # ---- sending -------------------------------------------------------------------------------------------------
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        queue = self.settings.service_queue(service)
+        with self._turn(timeout):
+            self._tell()
+            address = self.address
+            wire = self._connect(timeout)
+            if self.address != address:
+                raise ConnectionLost(f"connected to {self.settings.shown} again, and replies go elsewhere now")
+            if wire.blocked:
+                raise Unavailable(f"{self.settings.shown} takes no messages: it is out of memory or disk space")
+            if len(wire.unconfirmed) >= _BACKLOG:
+                raise Unavailable(f"{self.settings.shown} has not confirmed the last {_BACKLOG} requests")
+            try:
+                wire.request(queue, frame, address)
+            except Exception as error:
+                raise self._lose(error) from error
+        if self._inflow:  # the driver reads before it writes, so the socket will not wake the reader for these
+            self._waker.set()
+
+    def reply(self, address: str, frame: bytes) -> None:
+        with self._turn(self.settings.io_timeout):
+            try:
+                self._connect(self.settings.connect_timeout).reply(address, frame)
+            except Unavailable as error:
+                raise ConnectionLost(f"the reply was not sent: {error}") from error
+            except ClosedError:
+                raise
+            except Exception as error:
+                self._loss = self._lose(error)
+                raise ConnectionLost(str(self._loss)) from error
+        if self._inflow:
+            self._waker.set()
+
+    def publish(self, channel: str, frame: bytes) -> None:
+        exchange, timeout = self.settings.channel_exchange(channel), self.settings.io_timeout
+        with self._turn(timeout):
+            wire = self._wire
+            try:
+                while wire is not None and wire.pending():
+                    wire.drain()
+            except Exception as error:  # it broke while nobody was using it, which harms nobody
+                log.debug("publishing: %s", self._lose(error))
+            wire = self._connect(timeout)
+            if wire.blocked:
+                raise Unavailable(f"{self.settings.shown} takes no messages: it is out of memory or disk space")
+            try:
+                wire.publish(exchange, frame, timeout)
+            except Exception as error:
+                raise self._lose(error) from error
+
+    # ---- receiving -----------------------------------------------------------------------------------------------
+
+    def receive(self, timeout: float) -> Arrived | None:
+        deadline = time.monotonic() + timeout
+        inflow = self._inflow
+        with self._receiving:
+            while True:
+                if self._closing:
+                    raise ClosedError("closed while waiting")
+                if inflow.returned:
+                    raise Unavailable("nobody serves this, or its queue is full", frame=inflow.returned.popleft())
+                if inflow.arrived:
+                    return self._hand_out(inflow)
+                self._tell()
+                left = max(0.0, deadline - time.monotonic())
+                wire = self._wire
+                if wire is None:
+                    self._reconnect(left)
+                else:
+                    reads = wire.reads
+                    if self._wait(wire, left):
+                        self._read(wire, reads)
+                        continue
+                if left <= 0 and not inflow:
+                    return None
+
+    def _hand_out(self, inflow: Inflow) -> Arrived | None:
+        try:
+            arrived = inflow.arrived.popleft()
+        except IndexError:  # the pulse found the connection broken just now
+            return None
+        if self.role.kind == "feed":
+            self.settle(arrived, accepted=True)
+        return arrived
+
+    def _wait(self, wire: Wire, timeout: float) -> bool:
+        """Wait for the socket, without the lock. Whether it was the socket that woke us."""
+        if self._polled is None or self._polled[0] is not wire:
+            if self._polled is not None:
+                self._poll.unregister(self._polled[1])
+                self._polled = None
+            with self._lock:
+                if wire is not self._wire:
+                    return False
+                self._polled = (wire, wire.fileno())
+            self._poll.register(self._polled[1], select.POLLIN)
+        own = self._polled[1]
+        if wire.buffered():
+            return True
+        ready = [descriptor for descriptor, _ in self._poll.poll(timeout * 1000)]
+        if ready != [own]:
+            self._waker.clear()
+        return own in ready
+
+    def _read(self, wire: Wire, reads: int) -> None:
+        """Read one thing, unless somebody else has read it by now: then there may be nothing left to wait for."""
+        with self._lock:
+            if wire is not self._wire:
+                return
+            try:
+                if wire.reads == reads or wire.pending():
+                    self._dropped(wire.drain())
+            except Exception as error:
+                self._loss = self._lose(error)
+
+    def _dropped(self, count: int) -> None:
+        if count:
+            log.warning("%d foreign message(s) in the queue of %s were thrown away", count, self.role.name or "a line")
+
+    def _reconnect(self, timeout: float) -> None:
+        """Try to connect again, in a moment and if there is time. Failing is no error: the loss was reported."""
+        pause = max(0.0, self._retry_at - time.monotonic())
+        self._waker.wait(min(pause, timeout))
+        if timeout > pause and self._lock.acquire(timeout=timeout):
+            try:
+                self._connect(timeout - pause)
+            except Unavailable as error:
+                log.debug("%s", error)
+            finally:
+                self._lock.release()
+
+    def settle(self, arrived: Arrived, accepted: bool) -> None:
+        with self._lock:
+            wire: Wire = arrived.token[0]
+            if wire is not self._wire:
+                return  # the broker has given it to somebody else when that connection broke
+            try:
+                if not accepted:
+                    # Back through the front door: a message that is merely put back is marked as redelivered.
+                    wire.reply(self.settings.service_queue(self.role.name), arrived.frame, arrived.reply_to)
+                wire.ack(arrived.token[1])
+            except Exception as error:
+                self._loss = self._lose(error)
+        if self._inflow:
+            self._waker.set()
+
+    # ---- housekeeping --------------------------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        """Read and send heartbeats, when nobody has been inside for a while."""
+        with self._lock:
+            wire = self._wire
+            if wire is None:
+                return
+            try:
+                while len(self._inflow.arrived) < _BACKLOG and wire.pending():
+                    self._dropped(wire.drain())
+                wire.beat()
+                self._check_confirmations(wire)
+            except Exception as error:
+                self._loss = self._lose(error)
+        if self._inflow:
+            self._waker.set()
+
+    def _check_confirmations(self, wire: Wire) -> None:
+        oldest, since = next(iter(wire.unconfirmed), 0), time.monotonic()
+        if oldest != self._waiting_for[0] or wire.blocked:
+            self._waiting_for = (oldest, since)
+        elif oldest and since - self._waiting_for[1] > 2 * self.settings.io_timeout:
+            raise TimeoutError("the broker does not confirm what it was sent")
+
+    # ---- the end -------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        self._waker.set()
+        polite = self._lock.acquire(timeout=1.0)
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            try:
+                wire.close() if polite else wire.kill()
+            except Exception:
+                log.debug("closing the connection to %s failed", self.settings.shown, exc_info=True)
+        if polite:
+            self._lock.release()
+        if self._pulse is not None:
+            self._pulse.stop()
+        # The reader has been woken; its descriptors go when it has gone. It cannot be this very thread.
+        if self._receiving.acquire(timeout=self.settings.connect_timeout + 1):
+            self._receiving.release()
+        self._waker.close()
+
+    def abandon(self) -> None:
+        if not self._closing:
+            self._closing = True
+            if self._wire is not None:
+                self._wire.abandon()
+            self._waker.abandon()
+
+
+LINK: Final = AmqpLink

@@ -1,0 +1,199 @@
+"""kombu's broker in memory: for threads of one process, in development and in tests.
+
+A hub stands for one broker; all transports of one name share it. It wakes its readers itself, since kombu's own would
+only look every so often, and takes everything of its name back out of kombu's books when the last end has gone.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from queue import Empty
+from typing import Any, Final
+
+from treaty.errors import ClosedError, Unavailable
+from treaty.transport import Guarantees
+from treaty_kombu.link import CONTENT_TYPE, Arrived, Link, Role, driver, log
+from treaty_kombu.settings import Settings
+
+
+def guarantees(settings: Settings) -> Guarantees:
+    """What holds in memory; the README says why."""
+    return Guarantees(
+        crosses_processes=False,
+        notifications=True,
+        competing_workers=True,
+        ordered=True,
+        notices_absence=0.1,
+        survives_restart=False,
+        redelivers=False,
+        max_frame=settings.max_frame,
+    )
+
+
+class _Hub:
+    """One broker. Its lock guards everything in it; kombu's queues in memory know no locks of their own."""
+
+    def __init__(self, name: str) -> None:
+        self.name: Final = name
+        self.changed: Final = threading.Condition()
+        self.serving: Final[Counter[str]] = Counter()
+        self.users = 0
+        self._driver: Final = driver("memory")
+        self._channel: Final[Any] = self._driver.create_channel(self._driver)
+        self._queues: Final[set[str]] = set()
+        self._exchanges: Final[set[str]] = set()
+
+    def put(self, name: str, frame: bytes, *, reply_to: str = "", fanout: bool = False) -> None:
+        """Add a message to a queue, or to all that are bound to an exchange."""
+        message = self._channel.prepare_message(
+            frame, content_type=CONTENT_TYPE, content_encoding="binary", properties={"reply_to": reply_to}
+        )
+        full = f"{self.name}.{name}"
+        if fanout:
+            self._exchange(full)
+        elif full not in self._queues:
+            return  # nobody is there to take it
+        self._channel.basic_publish(message, exchange=full if fanout else "", routing_key="" if fanout else full)
+        self.changed.notify_all()
+
+    def take(self, name: str) -> Arrived | None:
+        """The next message of a queue that is one of ours."""
+        try:
+            while message := self._channel.basic_get(f"{self.name}.{name}", no_ack=True):
+                if message.content_type == CONTENT_TYPE:
+                    return Arrived(bytes(message.body), message.properties.get("reply_to") or "")
+                log.warning("a foreign message in %s was thrown away", name)
+        except Empty:
+            pass
+        return None
+
+    def add(self, queue: str, exchange: str = "") -> None:
+        """Make a queue, bound to a fanout exchange if one is named."""
+        full = f"{self.name}.{queue}"
+        self._queues.add(full)
+        self._channel.queue_declare(full)
+        if exchange:
+            self._exchange(f"{self.name}.{exchange}")
+            self._channel.queue_bind(full, f"{self.name}.{exchange}", "")
+
+    def remove(self, queue: str) -> None:
+        """Delete a queue with its bindings."""
+        full = f"{self.name}.{queue}"
+        self._queues.discard(full)
+        self._channel.queue_delete(full)
+        self._channel.queues.pop(full, None)  # kombu forgets those that were never bound
+
+    def _exchange(self, full: str) -> None:
+        if full not in self._exchanges:
+            self._exchanges.add(full)
+            self._channel.exchange_declare(full, "fanout")
+
+    def clear(self) -> None:
+        """Take everything back out of kombu's books, which outlive us."""
+        for full in list(self._queues):
+            self.remove(full.removeprefix(f"{self.name}."))
+        for full in self._exchanges:
+            self._channel.exchange_delete(full)
+        self._driver.close_connection(self._driver)
+
+
+_hubs: Final[dict[str, _Hub]] = {}
+_hubs_lock: Final = threading.Lock()
+
+
+def _join(name: str) -> _Hub:
+    with _hubs_lock:
+        hub = _hubs.get(name) or _hubs.setdefault(name, _Hub(name))
+        hub.users += 1
+        return hub
+
+
+def _leave(hub: _Hub) -> None:
+    with _hubs_lock:
+        hub.users -= 1
+        if not hub.users:
+            del _hubs[hub.name]
+            hub.clear()
+
+
+class MemoryLink(Link):
+    """An end on a broker in memory."""
+
+    def __init__(self, settings: Settings, role: Role) -> None:
+        super().__init__(settings, role)
+        self._queue = self.address
+        if role.kind == "work":
+            self._queue = settings.service_queue(role.name)
+        elif role.kind == "feed":
+            self._queue = settings.own_name("feed", self.token)
+        self._hub: Final = _join(f"{settings.host}.{settings.prefix}")
+        self._unsettled = 0
+        self._closing = False
+
+    def open(self) -> None:
+        with self._hub.changed:
+            if self.role.kind == "feed":
+                self._hub.add(self._queue, self.settings.channel_exchange(self.role.name))
+            else:
+                self._hub.add(self._queue)
+            if self.role.kind == "work":
+                self._hub.serving[self.role.name] += 1
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:  # noqa: ARG002 - there is always room
+        queue = self.settings.service_queue(service)
+        with self._hub.changed:
+            if not self._hub.serving[service]:
+                raise Unavailable(f"nobody serves {service!r} on {self.settings.shown}")
+            self._hub.put(queue, frame, reply_to=self.address)
+
+    def reply(self, address: str, frame: bytes) -> None:
+        with self._hub.changed:
+            self._hub.put(address, frame)
+
+    def publish(self, channel: str, frame: bytes) -> None:
+        with self._hub.changed:
+            self._hub.put(self.settings.channel_exchange(channel), frame, fanout=True)
+
+    def receive(self, timeout: float) -> Arrived | None:
+        deadline = time.monotonic() + timeout
+        with self._hub.changed:
+            while not self._closing:
+                arrived = self._hub.take(self._queue) if self._has_place() else None
+                if arrived is not None:
+                    self._unsettled += 1
+                    return arrived
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return None
+                self._hub.changed.wait(left)
+        raise ClosedError("closed while waiting")
+
+    def _has_place(self) -> bool:
+        return self.role.kind != "work" or self._unsettled < self.role.capacity
+
+    def settle(self, arrived: Arrived, accepted: bool) -> None:
+        with self._hub.changed:
+            self._unsettled -= 1
+            if not accepted and self.role.kind == "work":
+                self._hub.put(self._queue, arrived.frame, reply_to=arrived.reply_to)
+            self._hub.changed.notify_all()
+
+    def close(self) -> None:
+        with self._hub.changed:
+            if self._closing:
+                return
+            self._closing = True
+            self._hub.changed.notify_all()
+            if self.role.kind == "work":
+                self._hub.serving[self.role.name] -= 1  # the queue stays: what is in it goes to the next inbox
+            elif self._queue:
+                self._hub.remove(self._queue)
+        _leave(self._hub)
+
+    def abandon(self) -> None:
+        self._closing = True  # our copy of the hub holds no descriptor
+
+
+LINK: Final = MemoryLink

@@ -1,0 +1,335 @@
+"""Redis: requests and replies in lists, one connection to take from them and one to write to them.
+
+Whoever is inside ``receive`` owns the first; a lock guards the second. A request that was popped is in our hands only,
+so a pop is never left under way without somebody to take its answer. It must not know what is inside a frame.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from treaty.errors import ClosedError, ConnectionLost, TransportError, Unavailable
+from treaty.transport import Guarantees
+from treaty_kombu.envelope import pack, unpack
+from treaty_kombu.link import Arrived, Link, Pulse, Role, log
+from treaty_kombu.redis_feed import RedisFeed
+from treaty_kombu.redis_wire import Broker, Wire
+from treaty_kombu.settings import Settings
+
+#: The longest that one blocking pop lasts at the server: a dead connection shows when its answer is overdue.
+_POP: Final = 1.0
+#: How often a reader looks up from the socket, in case nothing else tells it that the end was closed.
+_LOOK: Final = 0.25
+#: How long to wait for an answer that must be on its way.
+_SOON: Final = 0.25
+#: An inbox says so often that it is there, and is forgotten so long after it stopped saying so.
+_PRESENT_EVERY: Final = 0.75
+_PRESENT_FOR: Final = 3.0
+#: How long a caller trusts that a service is there without asking again.
+_TRUST: Final = 1.0
+#: How long another thread's command may keep ``send`` waiting when its timeout is 0.
+_TURN: Final = 0.05
+
+
+def guarantees(settings: Settings) -> Guarantees:
+    """What holds on Redis; the README says why."""
+    return Guarantees(
+        crosses_processes=True,
+        notifications=True,
+        competing_workers=True,
+        ordered=True,
+        notices_absence=2.0,
+        survives_restart=False,
+        redelivers=False,
+        max_frame=settings.max_frame,
+    )
+
+
+class RedisLink(Link):
+    """A line, the inbox of a service, or what publishes."""
+
+    def __init__(self, settings: Settings, role: Role) -> None:
+        super().__init__(settings, role)
+        self._source = self.address or (settings.service_queue(role.name) if role.kind == "work" else "")
+        self._wake = settings.own_name("wake", self.token)
+        self._expires = int(settings.expires * 1000)
+        self._lock = threading.Lock()  # guards asking, and making the broker
+        self._broker: Broker | None = None
+        self._asking: Wire | None = None
+        self._taking: Wire | None = None
+        self._receiving = threading.Lock()  # held while somebody is inside receive: it owns taking
+        self._popped_at: float | None = None  # when the pop that is under way was sent
+        self._retry_at = 0.0
+        self._places = threading.Condition()  # guards the two below
+        self._unsettled = 0
+        self._closing = False
+        self._served: dict[str, float] = {}  # until when we trust that a service is there
+        self._pulse: Pulse | None = None
+
+    # ---- connecting ----------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        with self._turn(self.settings.connect_timeout) as asking:
+            if self.role.kind == "work":
+                self._say_present(asking)
+                self._check_policy(asking)
+        if self.role.kind == "work":
+            self._pulse = Pulse("presence", _PRESENT_EVERY, self._beat)
+
+    @contextmanager
+    def _turn(self, timeout: float) -> Iterator[Wire]:
+        """The connection for commands, for as long as the lock is held; made if there is none."""
+        if not self._lock.acquire(timeout=max(timeout, _TURN)):
+            raise Unavailable(f"the connection to {self.settings.shown} was busy for {timeout} seconds")
+        try:
+            if self._asking is None:
+                if self._closing:
+                    raise ClosedError("closed while connecting")
+                if timeout <= 0:
+                    raise Unavailable(f"not connected to {self.settings.shown}, and there is no time to connect")
+                self._broker = Broker(self.settings, timeout)
+                self._asking, self._taking = self._broker.wire(), self._broker.wire()
+            yield self._asking
+        finally:
+            self._lock.release()
+
+    def _check_policy(self, asking: Wire) -> None:
+        try:
+            _, policy = asking.ask(0, ("CONFIG", "GET", "maxmemory-policy"))[0]
+        except (TransportError, TypeError, ValueError):
+            return  # not ours to know here
+        if policy != b"noeviction":
+            log.warning("%s may drop queues when memory runs out: set maxmemory-policy to noeviction", asking)
+
+    # ---- presence: Redis makes a list for any name, so it cannot tell a misspelt service from an idle one --------
+
+    def _say_present(self, asking: Wire) -> None:
+        key = self.settings.own_name("alive", self.role.name)
+        asking.ask(
+            self.settings.io_timeout,
+            ("SADD", key, self.token),
+            ("PEXPIRE", key, int(_PRESENT_FOR * 1000)),
+            ("PEXPIRE", self._source, self._expires),
+        )
+
+    def _beat(self) -> None:
+        with self._turn(self.settings.io_timeout) as asking:
+            if not self._closing:
+                self._say_present(asking)
+
+    def _check_served(self, asking: Wire, service: str, timeout: float) -> None:
+        if self._served.get(service, 0.0) < time.monotonic():
+            if not asking.ask(timeout, ("EXISTS", self.settings.own_name("alive", service)))[0]:
+                raise Unavailable(f"nobody serves {service!r} on {self.settings.shown}")
+            self._served[service] = time.monotonic() + _TRUST
+
+    # ---- sending -------------------------------------------------------------------------------------------------
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        queue = self.settings.service_queue(service)
+        message = pack(frame, "", queue, self.address)
+        with self._turn(timeout) as asking:
+            self._check_served(asking, service, timeout)
+            self._push(asking, "LPUSH", queue, message, timeout)
+
+    def reply(self, address: str, frame: bytes) -> None:
+        try:
+            with self._turn(self.settings.io_timeout) as asking:
+                self._push(asking, "LPUSH", address, pack(frame, "", address), self.settings.io_timeout)
+        except Unavailable as error:
+            raise ConnectionLost(f"the reply was not sent: {error}") from error
+
+    def publish(self, channel: str, frame: bytes) -> None:
+        exchange = self.settings.channel_exchange(channel)
+        with self._turn(self.settings.connect_timeout) as asking:
+            asking.ask(
+                self.settings.io_timeout, ("PUBLISH", f"/{self.settings.path}.{exchange}", pack(frame, exchange, ""))
+            )
+
+    def _push(self, asking: Wire, command: str, queue: str, message: bytes, timeout: float) -> None:
+        """Put a message into a list, which vanishes with it if nobody takes it."""
+        asking.ask(timeout, (command, queue, message), ("PEXPIRE", queue, self._expires))
+
+    # ---- receiving -----------------------------------------------------------------------------------------------
+
+    def receive(self, timeout: float) -> Arrived | None:
+        deadline = time.monotonic() + timeout
+        with self._receiving:
+            while True:
+                if self._closing:
+                    raise ClosedError("closed while waiting")
+                left = max(0.0, deadline - time.monotonic())
+                taking = self._taking if self._popped_at is not None else self._ready_to_pop(left)
+                if taking is None:
+                    if left <= 0:
+                        return None
+                    continue
+                try:
+                    if self._popped_at is None:
+                        self._pop(taking, left)
+                    item = self._answer(taking, deadline)
+                except Exception as error:
+                    self._popped_at = None
+                    raise taking.lost(error) from error
+                if item is not None:
+                    arrived = self._accept(item)
+                    if arrived is not None:
+                        return arrived
+                elif time.monotonic() >= deadline:
+                    return None
+
+    def _ready_to_pop(self, timeout: float) -> Wire | None:
+        """The connection to take from, once there is one and a place is free; ``None`` if not in time, or not yet."""
+        with self._places:
+            if not self._places.wait_for(lambda: self._closing or self._has_place(), timeout):
+                return None
+            if self._closing:
+                return None
+            pause = self._retry_at - time.monotonic()
+            if pause > 0:
+                self._places.wait(min(pause, timeout))
+                return None
+        try:
+            if self._taking is None:
+                with self._turn(timeout):
+                    pass
+            if self._taking is not None:
+                self._taking.connect()
+        except Unavailable as error:  # failing again is no error: the loss was reported
+            log.debug("%s", error)
+            self._retry_at = time.monotonic() + random.uniform(0.1, 0.5)
+            return None
+        return self._taking
+
+    def _has_place(self) -> bool:
+        return self.role.kind != "work" or self._unsettled < self.role.capacity
+
+    def _pop(self, taking: Wire, left: float) -> None:
+        if left <= 0:
+            taking.write(("RPOP", self._source))
+        else:
+            taking.write(("BRPOP", self._source, self._wake, f"{min(left, _POP):.3f}"))
+        self._popped_at = time.monotonic()
+
+    def _answer(self, taking: Wire, deadline: float) -> bytes | None:
+        """What was popped. ``None``: nothing, or nothing yet and the time is up."""
+        sent = self._popped_at or 0.0
+        patience = _SOON if deadline <= sent else 0.0  # a pop that does not block is answered at once
+        nudged = False
+        while not taking.ready(min(max(deadline - time.monotonic(), patience), _LOOK)):
+            now = time.monotonic()
+            if self._closing:
+                return None  # close() takes the answer
+            if now > sent + _POP + self.settings.io_timeout:
+                raise TimeoutError("no answer to a pop")
+            if now >= deadline:
+                # Replies can wait in our socket. A request cannot: it would be held while another worker is idle.
+                if nudged or self.role.kind != "work":
+                    return None
+                nudged, patience = True, _SOON
+                self._nudge()
+        return self._read_item(taking)
+
+    def _read_item(self, taking: Wire) -> bytes | None:
+        answer = taking.read()
+        self._popped_at = None
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, list):
+            key, answer = answer
+            if key == self._wake.encode():
+                return None
+        return answer if isinstance(answer, bytes) else None
+
+    def _nudge(self) -> None:
+        """Let the pop that is under way end now."""
+        try:
+            with self._turn(_SOON) as asking:
+                self._push(asking, "LPUSH", self._wake, b"", _SOON)
+        except (TransportError, ClosedError) as error:
+            log.debug("%s", error)
+
+    def _accept(self, item: bytes) -> Arrived | None:
+        arrived = unpack(item, self.settings.max_frame)
+        if arrived is None:
+            log.warning("a foreign message in %s was thrown away", self._source)
+            return None
+        arrived.token = item
+        with self._places:
+            if not self._closing:
+                self._unsettled += 1
+                return arrived
+        self._give_back(item)
+        return None
+
+    def _give_back(self, item: bytes) -> None:
+        """Put a request back to where it was: next in line."""
+        if self.role.kind == "work":
+            with self._turn(self.settings.io_timeout) as asking:
+                self._push(asking, "RPUSH", self._source, item, self.settings.io_timeout)
+
+    def settle(self, arrived: Arrived, accepted: bool) -> None:
+        try:
+            if not accepted:
+                self._give_back(arrived.token)
+        except (TransportError, ClosedError) as error:
+            log.warning("a request that was not accepted is lost: %s", error)
+        with self._places:
+            self._unsettled -= 1
+            self._places.notify_all()
+
+    # ---- the end -------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        with self._places:
+            if self._closing:
+                return
+            self._closing = True
+            self._places.notify_all()
+        if self._pulse is not None:
+            self._pulse.stop()
+        if self._broker is not None:
+            try:
+                self._withdraw()
+            except Exception as error:
+                log.debug("closing: %s", error)
+        with self._lock:
+            broker, self._broker, self._asking = self._broker, None, None
+        if broker is not None:
+            broker.close()
+
+    def _withdraw(self) -> None:
+        """Remove what is ours, and wait for a pop that is under way: it may have taken a request."""
+        present = self.settings.own_name("alive", self.role.name)
+        with self._turn(_SOON) as asking:
+            if self.role.kind == "work":
+                asking.ask(_SOON, ("SREM", present, self.token))
+        if self._receiving.locked() or self._popped_at is not None:
+            self._nudge()
+        if self._receiving.acquire(timeout=_POP):
+            try:
+                if self._popped_at is not None and self._taking is not None and self._taking.ready(_SOON):
+                    item = self._read_item(self._taking)
+                    if item is not None:
+                        self._give_back(item)
+            finally:
+                self._receiving.release()
+        with self._turn(_SOON) as asking:
+            own = (self._wake, self.address) if self.address else (self._wake,)
+            asking.ask(_SOON, ("DEL", *own))
+
+    def abandon(self) -> None:
+        # The driver shuts a socket down only in the process that opened it; here it closes our copies.
+        for wire in (self._asking, self._taking):
+            if wire is not None:
+                wire.drop()
+
+
+def LINK(settings: Settings, role: Role) -> Link:  # noqa: N802 - stands where the other brokers have a class
+    """What the transport makes for an end on Redis."""
+    return RedisFeed(settings, role) if role.kind == "feed" else RedisLink(settings, role)

@@ -1,0 +1,143 @@
+"""Redis: the subscriber of a channel, on a connection of its own.
+
+``open`` waits for the server's word that it is subscribed: kombu's own consumers only send the command, and keep the
+books of all subscriptions of a process in one place. It must not know what is inside a frame.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import Any, Final, NoReturn
+
+from treaty.errors import ClosedError, ConnectionLost, TransportError, Unavailable
+from treaty_kombu.envelope import unpack
+from treaty_kombu.link import Arrived, Link, Role, log, text
+from treaty_kombu.redis_wire import Broker
+from treaty_kombu.settings import Settings
+
+#: How often a reader looks up from the socket, in case nothing else tells it that the end was closed.
+_LOOK: Final = 0.25
+
+
+class RedisFeed(Link):
+    """A subscription."""
+
+    def __init__(self, settings: Settings, role: Role) -> None:
+        super().__init__(settings, role)
+        self._topic = f"/{settings.path}.{settings.channel_exchange(role.name)}"
+        self._wake = settings.own_name("wake", self.token)
+        self._receiving = threading.Lock()  # held while somebody is inside receive, or closes
+        self._closing = False
+        self._broker: Broker | None = None
+        self._pubsub: Any = None
+        self._heard_at = self._asked_at = self._retry_at = 0.0
+
+    def open(self) -> None:
+        self._subscribe(self.settings.connect_timeout)
+
+    def _subscribe(self, timeout: float) -> None:
+        """Connect, and return when the server has confirmed both subscriptions. Raises ``Unavailable``."""
+        deadline = time.monotonic() + self.settings.io_timeout
+        self._broker = Broker(self.settings, timeout)
+        self._pubsub = self._broker.channel.client.pubsub()
+        try:
+            self._pubsub.subscribe(self._topic, self._wake)
+            missing = 2
+            while missing:
+                message = self._pubsub.get_message(timeout=max(0.0, deadline - time.monotonic()))
+                if message is None:
+                    raise TimeoutError("no answer in time")  # noqa: TRY301 - handled like the driver's own
+                missing -= message["type"] == "subscribe"
+        except Exception as error:
+            self._drop()
+            raise Unavailable(f"cannot subscribe on {self.settings.shown}: {text(error)}") from error
+        self._heard_at = self._asked_at = time.monotonic()
+
+    def _drop(self) -> None:
+        pubsub, self._pubsub = self._pubsub, None
+        broker, self._broker = self._broker, None
+        if pubsub is not None:
+            pubsub.close()
+        if broker is not None:
+            broker.close()
+
+    def receive(self, timeout: float) -> Arrived | None:
+        deadline = time.monotonic() + timeout
+        with self._receiving:
+            while True:
+                if self._closing:
+                    raise ClosedError("closed while waiting")
+                left = max(0.0, deadline - time.monotonic())
+                if self._pubsub is not None:
+                    arrived = self._next(min(left, _LOOK))
+                    if arrived is not None:
+                        return arrived
+                elif left > 0:
+                    self._again(left)
+                if time.monotonic() >= deadline:
+                    return None
+
+    def _next(self, timeout: float) -> Arrived | None:
+        try:
+            message = self._pubsub.get_message(timeout=timeout)
+            now = time.monotonic()
+            if message is not None:
+                self._heard_at = self._asked_at = now
+            elif now - self._asked_at > self.settings.io_timeout:
+                if self._asked_at > self._heard_at:
+                    raise TimeoutError("the server has gone silent")  # noqa: TRY301 - handled like the driver's own
+                self._pubsub.ping()
+                self._asked_at = now
+        except Exception as error:
+            self._drop()
+            raise ConnectionLost(f"the connection to {self.settings.shown} broke: {text(error)}") from error
+        if message is None or message["type"] != "message" or message["channel"] != self._topic.encode():
+            return None
+        arrived = unpack(message["data"], self.settings.max_frame)
+        if arrived is None:
+            log.warning("a foreign message in %s was thrown away", self._topic)
+        return arrived
+
+    def _again(self, timeout: float) -> None:
+        """Try to subscribe again, in a moment. Failing is no error: the loss was reported."""
+        pause = self._retry_at - time.monotonic()
+        if pause > 0:
+            time.sleep(min(pause, timeout))
+            return
+        try:
+            self._subscribe(timeout)
+        except Unavailable as error:
+            log.debug("%s", error)
+            self._retry_at = time.monotonic() + random.uniform(0.1, 0.5)
+
+    def settle(self, arrived: Arrived, accepted: bool) -> None:
+        pass  # a copy is ours alone
+
+    def send(self, service: str, frame: bytes, timeout: float) -> NoReturn:
+        raise NotImplementedError  # a subscription is never asked to
+
+    def reply(self, address: str, frame: bytes) -> None:
+        pass  # the way back from a notification leads nowhere
+
+    def publish(self, channel: str, frame: bytes) -> NoReturn:
+        raise NotImplementedError  # a subscription is never asked to
+
+    def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        broker = self._broker
+        if broker is not None and self._receiving.locked():
+            try:
+                broker.wire().ask(_LOOK, ("PUBLISH", self._wake, b""))
+            except (TransportError, OSError) as error:
+                log.debug("closing: %s", error)
+        with self._receiving:
+            self._drop()
+
+    def abandon(self) -> None:
+        # The driver shuts a socket down only in the process that opened it; here it closes our copies.
+        if self._broker is not None:
+            self._broker.pool.disconnect()

@@ -1,0 +1,149 @@
+"""Connections to one Redis, with a limit on every wait. kombu makes them; here they are only spoken on.
+
+Not safe to share: whoever speaks on a wire holds the lock of it. It must not know what lies under which key.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from treaty.errors import ConnectionLost, Unavailable
+from treaty_kombu.link import driver, log, text
+from treaty_kombu.settings import Settings
+
+#: A command that was written is waited for at least this long, whatever the caller's timeout: it is on its way.
+_ANSWER: Final = 1.0
+
+
+class Broker:
+    """What kombu knows about a Redis: how to connect, and what its errors are. Making one connects.
+
+    Args:
+        settings: where to.
+        timeout: seconds for connecting.
+    """
+
+    def __init__(self, settings: Settings, timeout: float) -> None:
+        self.shown: Final = settings.shown
+        self._driver: Final = driver(
+            "redis",
+            hostname=settings.host,
+            port=settings.port,
+            userid=settings.user or None,
+            password=settings.password or None,
+            virtual_host=settings.path,
+            ssl=_tls(settings),
+            transport_options={
+                "ack_emulation": False,
+                "health_check_interval": 0,
+                "socket_connect_timeout": min(timeout, settings.connect_timeout),
+                "socket_timeout": settings.io_timeout,
+                "socket_keepalive": True,
+            },
+        )
+        try:
+            self._driver.establish_connection()
+            self.channel: Final[Any] = self._driver.create_channel(self._driver)
+        except Exception as error:
+            raise Unavailable(f"cannot connect to {self.shown}: {text(error)}") from error
+        self.pool: Final = self.channel.client.connection_pool
+
+    def wire(self) -> Wire:
+        """One more connection, made when it is first used."""
+        return Wire(self.pool.get_connection(), self.channel.ResponseError, self.shown)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._driver.close_connection(self._driver)
+
+
+class Wire:
+    """One connection: commands go out, answers come in, in order."""
+
+    def __init__(self, connection: Any, refusal: type[Exception], shown: str) -> None:
+        self._connection: Final = connection
+        self._refusal: Final = refusal
+        self._shown: Final = shown
+        self._live = False
+
+    def connect(self) -> None:
+        """Connect if there is no connection. Raises ``Unavailable``."""
+        if self._live:
+            return
+        try:
+            self._connection.connect()
+        except Exception as error:
+            self._connection.disconnect()
+            raise Unavailable(f"cannot connect to {self._shown}: {text(error)}") from error
+        self._live = True
+
+    def drop(self) -> None:
+        """Close the connection; an answer that nobody has read must not meet the next command."""
+        self._live = False
+        self._connection.disconnect()
+
+    def lost(self, error: Exception) -> ConnectionLost:
+        """Drop the connection and return what to raise."""
+        self.drop()
+        loss = ConnectionLost(f"the connection to {self._shown} broke: {text(error)}")
+        loss.__cause__ = error
+        return loss
+
+    def write(self, *commands: tuple[str | bytes | int, ...]) -> None:
+        """Send commands. Raises whatever the driver raises."""
+        self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
+
+    def ready(self, timeout: float) -> bool:
+        """Whether an answer has begun to arrive, now or within ``timeout`` seconds."""
+        return bool(self._connection.can_read(timeout))
+
+    def read(self) -> Any:
+        """The next answer. A refusal by the server is an answer, too."""
+        try:
+            return self._connection.read_response()
+        except self._refusal as refusal:
+            return refusal
+
+    def ask(self, timeout: float, *commands: tuple[str | bytes | int, ...]) -> list[Any]:
+        """Send commands in one piece and wait for their answers.
+
+        Raises:
+            Unavailable: not connected, or the server refused: nothing happened.
+            ConnectionLost: they may have been executed.
+        """
+        self._check_idle()
+        self.connect()
+        deadline = time.monotonic() + max(timeout, _ANSWER)
+        try:
+            self.write(*commands)
+            answers = []
+            for _ in commands:
+                if not self.ready(max(0.0, deadline - time.monotonic())):
+                    raise TimeoutError("no answer in time")  # noqa: TRY301 - handled like the driver's own
+                answers.append(self.read())
+        except Exception as error:
+            raise self.lost(error) from error
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise Unavailable(f"{self._shown} refused: {text(answer)}") from answer
+        return answers
+
+    def _check_idle(self) -> None:
+        """Notice that the server hung up since the last command, before the next one is lost with the connection."""
+        if self._live:
+            try:
+                stale = self.ready(0)
+            except Exception as error:
+                log.debug("a connection to %s was closed while idle: %s", self._shown, text(error))
+                stale = True
+            if stale:
+                self.drop()
+
+
+def _tls(settings: Settings) -> Any:
+    if not settings.tls:
+        return False
+    if settings.insecure:
+        return {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+    return {"ssl_cert_reqs": "required", "ssl_ca_certs": settings.ca, "ssl_check_hostname": True}

@@ -1,0 +1,66 @@
+"""The life of libzmq contexts: made when first used, ended when nobody uses them, left alone in a forked child.
+
+This room knows contexts and forks. It must not know addresses or messages.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any, Final
+from weakref import WeakSet
+
+import zmq
+
+Context = zmq.Context[zmq.Socket[bytes]]
+
+
+class Contexts:
+    """One context that is there while somebody uses it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._context: Context | None = None
+
+    def take(self) -> Context:
+        """The context; each ``take`` needs one :meth:`drop`."""
+        with self._lock:
+            if self._context is None:
+                self._context = zmq.Context()
+                keep_after_fork(self._context)
+            self._users += 1
+            return self._context
+
+    def drop(self) -> None:
+        """Give it back. The last user ends it, which lasts until what lingers is gone."""
+        with self._lock:
+            self._users -= 1
+            ended, self._context = (None, self._context) if self._users else (self._context, None)
+        if ended is not None:
+            ended.term()
+
+    def forget(self) -> None:
+        """Start anew in a forked child, whatever state the parent's threads left behind."""
+        self.__init__()  # type: ignore[misc]  # the same object, as if just made
+
+
+_live: Final[WeakSet[Any]] = WeakSet()
+_inherited: Final[list[Any]] = []
+
+
+def keep_after_fork(owned: Any) -> None:
+    """Never let a forked child collect a socket or context of its parent: that would warn, or worse, touch it."""
+    _live.add(owned)
+
+
+#: Two ends of an ``inproc`` address find each other only within one context.
+INPROC: Final = Contexts()
+
+
+def _in_child() -> None:
+    _inherited.extend(_live)
+    INPROC.forget()
+
+
+os.register_at_fork(after_in_child=_in_child)

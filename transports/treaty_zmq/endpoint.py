@@ -1,0 +1,252 @@
+"""The bound ROUTER: gives requests to inboxes, replies to callers and published frames to subscribers.
+
+This room knows the layout of messages and who may read the socket. It must not know what a frame means. Strangers
+write to it: whatever makes no sense is dropped, and everything that is kept for a peer has a bound.
+
+One thread at a time polls the descriptor, without the lock: the *leader*, some inbox's thread or, when none of those
+has been here for a while, the pump. Every operation on the socket is under the lock, does not block, and wakes the
+leader if it may have taken the descriptor's signal. Who leaves the lead hands it to another thread that waits.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from typing import Final, Protocol
+
+import zmq
+
+from treaty.errors import AddressInUse, ClosedError, ConnectionLost
+from treaty.transport import check_name
+from treaty_zmq.address import Address
+from treaty_zmq.binding import Binding
+from treaty_zmq.channels import Channels, Sent
+from treaty_zmq.contexts import INPROC, Contexts
+from treaty_zmq.inbox import ZmqInbox
+from treaty_zmq.port import Port, Waker
+from treaty_zmq.pump import Pump
+from treaty_zmq.settings import Settings
+from treaty_zmq.wire import ABSENT, BUSY, END_OF_NAME, HEAD_BYTES, HELLO, PUBLISH, SUBSCRIBE, UNSUBSCRIBE
+
+#: Messages that are read for others before the reader looks at its own clock.
+_TURN: Final = 100
+#: Seconds between two attempts to reply to a peer without room.
+_RETRY: Final = 0.005
+#: Peers that are remembered as not reading.
+_MOST_STALLED: Final = 1_000
+
+
+class Waits(Protocol):
+    """Whoever waits for the socket: an inbox or the pump."""
+
+    waker: Waker
+
+
+class Endpoint:
+    """An address that this process owns. Inboxes are made by the transport and added here."""
+
+    def __init__(self, address: Address, settings: Settings) -> None:
+        """Bind.
+
+        Raises:
+            AddressInUse: somebody else has it.
+            Unavailable: this machine cannot have it.
+        """
+        self.settings = settings
+        self.lock = threading.Lock()
+        #: Counts the visits of receiving threads, so that the pump sees whether anybody comes.
+        self.visits = 0
+        #: Whether it stays when its last inbox goes, for the sake of publishing.
+        self.stays = False
+        self.leader: Waits | None = None
+        self._followers: dict[ZmqInbox, None] = {}
+        self._inboxes: dict[bytes, ZmqInbox] = {}
+        self._stalled: set[bytes] = set()
+        self._closed = False
+        self._contexts = INPROC if address.scheme == "inproc" else Contexts()
+        self._port = Port(self._contexts.take(), zmq.ROUTER, settings, ipv6=address.ipv6)
+        self._port.socket.router_mandatory = True
+        self._channels = Channels(settings.max_subscriptions, self._send)
+        try:
+            self._binding = Binding(address, self._port)
+        except BaseException:
+            self._port.socket.close(linger=0)
+            self._contexts.drop()
+            raise
+        self.address = self._binding.address
+        self.fd = self._port.fd
+        self.pump = Pump(self)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no inbox is left."""
+        return not self._inboxes
+
+    def add(self, inbox: ZmqInbox) -> None:
+        """Serve from now on, or raise ``AddressInUse`` if the service has an inbox."""
+        with self.lock:
+            if inbox.service in self._inboxes:
+                raise AddressInUse(f"{inbox.service.decode()!r} is served by this transport object already")
+            self._inboxes[inbox.service] = inbox
+
+    def remove(self, inbox: ZmqInbox) -> None:
+        """Serve no longer, and refuse what waits. Lock held."""
+        if self._inboxes.get(inbox.service) is inbox:
+            del self._inboxes[inbox.service]
+        for peer, frame in inbox.queue:
+            self._send(peer, ABSENT, frame[:HEAD_BYTES])
+        inbox.queue.clear()
+        self._alert()
+
+    # Reading: lock held in all of these.
+
+    def read(self, reader: ZmqInbox | None, *, sure: bool = False) -> None:
+        """Hand out what has come, until the reader has something, nothing is left, or it has been enough.
+
+        Args:
+            reader: the inbox whose thread this is.
+            sure: whether something must be there; otherwise the socket is asked first, which costs less than failing.
+        """
+        self.visits += 1
+        if self._closed or not (sure or self._port.readable()):
+            return
+        for _ in range(_TURN):
+            message = self._port.take()
+            if message is None:
+                return
+            if len(message) == 2 and message[1]:
+                peer, body = message
+                service, _, frame = body.partition(END_OF_NAME)
+                inbox = self._inboxes.get(service)
+                if inbox is None:
+                    self._send(peer, ABSENT, frame[:HEAD_BYTES])
+                elif not inbox.offer(peer, frame):
+                    self._send(peer, BUSY, frame[:HEAD_BYTES])
+                elif inbox is reader and inbox.ready:
+                    return
+            else:
+                self._obey(message)
+        (reader or self.pump).waker.wake()  # enough for now, but there may be more, and the signal is taken
+
+    def wait(self, inbox: ZmqInbox) -> bool:
+        """Register a thread that is about to wait. Returns whether it leads, and so polls the socket as well."""
+        if self.leader is None or self.leader is self.pump:
+            if self.leader is self.pump:
+                self.pump.waker.wake()
+            self.leader = inbox
+            return True
+        self._followers[inbox] = None
+        return False
+
+    def leave(self, inbox: ZmqInbox) -> None:
+        """The thread is awake again."""
+        if self.leader is inbox:
+            self.leader = None
+        else:
+            self._followers.pop(inbox, None)
+
+    def promote(self) -> None:
+        """Before a thread goes: whoever leads knows of what is left, and if nobody does, one who follows will."""
+        if self.leader is not None:
+            self._alert()
+        elif self._followers:
+            next(iter(self._followers)).waker.wake()
+        elif self.pump.parked:
+            self.pump.waker.wake()
+
+    def _obey(self, message: list[bytes]) -> None:
+        peer = message[0]
+        match message[1:]:
+            case [b""]:
+                self._send(peer, HELLO, b"")
+            case [op, channel] if op == SUBSCRIBE and _is_name(channel):
+                self._channels.add(peer, channel)
+            case [op, _] if op == UNSUBSCRIBE:
+                self._channels.remove(peer)
+            case [op, channel, frame] if op == PUBLISH:
+                self._channels.publish(channel, frame)
+            case _:
+                pass  # nothing that we know
+
+    def _send(self, peer: bytes, *parts: bytes) -> Sent:
+        try:
+            self._port.put(peer, *parts)
+        except zmq.Again:
+            self._port.readable()  # libzmq may not have noticed yet that there is room
+            try:
+                self._port.put(peer, *parts)
+            except zmq.ZMQError as error:
+                return Sent.GONE if error.errno == errno.EHOSTUNREACH else Sent.NO_ROOM
+        except zmq.ZMQError:
+            return Sent.GONE
+        return Sent.DONE
+
+    # Writing: any thread, without the lock.
+
+    def reply(self, peer: bytes, frame: bytes) -> None:
+        """Send a frame to a peer, if need be once there is room. A peer that is gone is no error.
+
+        Raises:
+            ConnectionLost: it does not read, and did not for as long as ``linger``.
+            ClosedError: the endpoint was closed.
+        """
+        until = 0.0
+        while True:
+            with self.lock:
+                if self._closed:
+                    raise ClosedError("closed while replying")
+                sent = self._send(peer, frame)
+                self._alert()
+                if sent is not Sent.NO_ROOM:
+                    if self._stalled:
+                        self._stalled.discard(peer)
+                    return
+                now = time.monotonic()
+                until = until or now + self.settings.linger
+                if peer in self._stalled or now >= until:
+                    if len(self._stalled) < _MOST_STALLED:
+                        self._stalled.add(peer)  # the next reply does not wait for it again
+                    raise ConnectionLost("the caller does not read its replies, and this one found no room")
+            time.sleep(_RETRY)
+
+    def publish(self, channel: str, frame: bytes) -> None:
+        """Give a frame to all subscribers. Raises ``ClosedError`` if the endpoint was closed."""
+        with self.lock:
+            if self._closed:
+                raise ClosedError("closed while publishing")
+            self._channels.publish(channel.encode(), frame)
+            self._alert()
+
+    def tell_gaps(self) -> bool:
+        """Tell subscribers that they missed something. Returns whether some have no room for that yet. Lock held."""
+        if self._closed or not self._channels.owes:
+            return False
+        self._channels.tell_gaps()
+        self._alert()
+        return self._channels.owes
+
+    def _alert(self) -> None:
+        if self.leader is not None and self._port.readable():
+            self.leader.waker.wake()
+
+    def close(self) -> None:
+        """Refuse what waits, send what was handed over, free the address. Takes up to ``linger`` seconds."""
+        with self.lock:
+            if self._closed:
+                return
+            self.read(None)  # no inbox is left, so what is there is refused
+            self._closed = True
+            self._binding.withdraw()
+            self._port.socket.close()
+        self.pump.stop()
+        self._contexts.drop()
+        self._binding.release()
+
+
+def _is_name(channel: bytes) -> bool:
+    try:
+        check_name(channel.decode("ascii"))
+    except ValueError:  # InvalidTarget is one, UnicodeDecodeError as well
+        return False
+    return True

@@ -1,0 +1,143 @@
+"""The bare socket: whole messages in and out without blocking, and the pipe that wakes a thread which waits for it.
+
+This room knows how libzmq is used safely: options, edge-triggered descriptors, half-sent messages. It must not know
+what a message means. Nothing here is locked; whoever owns a port locks around each call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import zmq
+
+from treaty_zmq.contexts import Context, keep_after_fork
+from treaty_zmq.settings import Settings
+
+#: Nothing in this adapter reads more parts than that; a longer message is cut, and a cut one is nothing we know.
+MAX_PARTS: Final = 5
+
+#: Seconds that one poll may last; the operating system counts milliseconds in 32 bits.
+LONGEST: Final = 86_400.0
+
+# Plain integers: an enumeration member costs a conversion at each call.
+_NOW: Final = int(zmq.DONTWAIT)
+_MORE: Final = int(zmq.DONTWAIT | zmq.SNDMORE)
+_EVENTS: Final = int(zmq.EVENTS)
+_RCVMORE: Final = int(zmq.RCVMORE)
+_IN: Final = int(zmq.POLLIN)
+_OUT: Final = int(zmq.POLLOUT)
+
+
+class Port:
+    """A socket that never blocks. Not safe for threads: lock around it.
+
+    Its descriptor is edge-triggered: any call here, a ``put`` as well, may take the signal that another thread polls
+    for. After each call the owner asks :meth:`readable` and wakes that thread by other means.
+    """
+
+    def __init__(self, context: Context, kind: int, settings: Settings, *, ipv6: bool = False) -> None:
+        self.socket = context.socket(kind)
+        keep_after_fork(self.socket)
+        self.socket.linger = round(settings.linger * 1000)
+        self.socket.sndhwm = self.socket.rcvhwm = settings.queue
+        self.socket.maxmsgsize = settings.max_frame
+        self.socket.handshake_ivl = 2_000
+        self.socket.reconnect_ivl, self.socket.reconnect_ivl_max = 20, 250
+        self.socket.ipv6 = ipv6
+        if settings.heartbeat:
+            beat = round(settings.heartbeat * 1000)
+            self.socket.heartbeat_ivl, self.socket.heartbeat_timeout = beat, 3 * beat
+        self.fd: int = cast("int", self.socket.fd)
+        self._routes = kind == zmq.ROUTER
+        # The compiled methods below the convenient ones: one Python call less for each part.
+        below: Any = super(zmq.Socket, self.socket)
+        self._send: Callable[[bytes, int], object] = below.send
+        self._recv: Callable[[int], bytes] = below.recv
+        self._ask: Callable[[int], int] = below.get
+
+    def readable(self) -> bool:
+        """Whether a message is there. Handles what libzmq has pending, so it also makes room known."""
+        return bool(self._ask(_EVENTS) & _IN)
+
+    def writable(self) -> bool:
+        """Whether there is a connection with room."""
+        return bool(self._ask(_EVENTS) & _OUT)
+
+    def put(self, *parts: bytes) -> None:
+        """Send one message or none of it.
+
+        Raises:
+            zmq.Again: no connection, or no room.
+            zmq.ZMQError: with ``EHOSTUNREACH``, a router does not know the peer.
+        """
+        try:
+            for part in parts[:-1]:
+                self._send(part, _MORE)
+            self._send(parts[-1], _NOW)
+        except zmq.ZMQError:
+            raise
+        except BaseException:
+            # Ctrl-C between two parts: end the message here, or the next one would become its tail. A router drops
+            # a single part without looking, a peer drops what is cut.
+            with contextlib.suppress(zmq.ZMQError):
+                self._send(b"", _NOW)
+            raise
+
+    def take(self) -> list[bytes] | None:
+        """Receive one message, cut to ``MAX_PARTS`` parts, or ``None`` if there is none.
+
+        ``None`` also means that the descriptor will signal the next one.
+        """
+        try:
+            parts = [self._recv(_NOW)]
+        except zmq.Again:
+            return None
+        try:
+            if self._routes:  # the identity of the peer, which never comes alone
+                parts.append(self._recv(_NOW))
+            while self._ask(_RCVMORE):
+                part = self._recv(_NOW)
+                if len(parts) < MAX_PARTS:
+                    parts.append(part)
+        except BaseException:
+            while self._ask(_RCVMORE):  # Ctrl-C: the rest must not become the head of the next message
+                self._recv(_NOW)
+            raise
+        return parts
+
+
+class Waker:
+    """A pipe that ends another thread's poll. Safe for threads; writes once however often it is asked."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        #: Whether the signal is there. Looking at it first saves a :meth:`clear`.
+        self.pending = False
+        self.fd, self._write = os.pipe()
+        os.set_blocking(self.fd, False)
+
+    def wake(self) -> None:
+        """Make ``fd`` readable until :meth:`clear`. Does nothing after close."""
+        with self._lock:
+            if not self.pending and self._write >= 0:
+                self.pending = True
+                os.write(self._write, b"\0")
+
+    def clear(self) -> None:
+        """Take the signal, if there is one."""
+        with self._lock:
+            if self.pending:
+                self.pending = False
+                os.read(self.fd, 1)
+
+    def close(self) -> None:
+        """Close the pipe. The thread that polls it must have left."""
+        with self._lock:
+            if self._write >= 0:
+                os.close(self.fd)
+                os.close(self._write)
+                self._write = -1
