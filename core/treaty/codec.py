@@ -170,7 +170,19 @@ def encode(message: Message) -> bytes:
     Raises:
         EncodingError: there is something in the message that JSON cannot carry.
     """
-    body = _TO_WIRE[type(message)](message)
+    return _write(_TO_WIRE[type(message)](message), MAX_DEPTH)
+
+
+def carries(value: Any) -> bool:
+    """Whether a message may hold this value, a few levels below its top."""
+    try:
+        _write(value, MAX_DEPTH - 8)
+    except EncodingError:
+        return False
+    return True
+
+
+def _write(body: Any, deepest: int) -> bytes:
     try:
         encoded = _ENCODER.encode(body)
         # msgspec writes NaN and the infinities as null: the value would be lost without a word.
@@ -182,7 +194,7 @@ def encode(message: Message) -> bytes:
         if isinstance(error, EncodingError):
             raise
         raise EncodingError(f"cannot be written as JSON: {error}") from error
-    if depth(encoded) > MAX_DEPTH:
+    if depth(encoded) > deepest:
         raise EncodingError(f"nested deeper than {MAX_DEPTH} levels")
     return encoded
 

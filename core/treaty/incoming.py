@@ -1,14 +1,13 @@
 """What a handler is handed first: the message it serves, with the means to report, to answer and to ask others.
 
-It must not know transports or seals: what it says leaves through the two functions it was made with.
+It must not know transports or seals: what it says leaves through its host.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from treaty.errors import EncodingError
 from treaty.messages import Request, StatusLine, reason_for
@@ -17,31 +16,35 @@ if TYPE_CHECKING:
     from treaty.client import Client
 
 
+class Host(Protocol):
+    """Who serves the message: sends what it reports, and has a client for nested calls."""
+
+    def report(self, message: Incoming, code: int, reason: str, progress: float | None) -> bool:
+        """Send a status message; return whether it was sent."""
+
+    def nested_client(self) -> Client:
+        """Return the client for nested calls."""
+
+
 class Incoming:
     """A request that is being served.
 
     Args:
         request: as it was sent.
         until: when its time runs out, on the steady clock.
-        report: sends a status message, and returns whether it was sent.
-        client: returns the client for nested calls.
+        host: who serves it.
     """
 
-    def __init__(
-        self,
-        request: Request,
-        *,
-        until: float,
-        report: Callable[[int, str, float | None], bool],
-        client: Callable[[], Client],
-    ) -> None:
+    __slots__ = ("_given_up", "_host", "_request", "_until", "_waiting", "response_headers", "status_line")
+
+    def __init__(self, request: Request, *, until: float, host: Host) -> None:
         self._request = request
         self._until = until
-        self._report = report
-        self._client = client
-        self._cancelled = threading.Event()
-        self.status_line = StatusLine()
-        self.response_headers: dict[str, str] = {}
+        self._host = host
+        self._given_up = False
+        self._waiting: threading.Event | None = None
+        self.status_line: StatusLine | None = None
+        self.response_headers: dict[str, str] | None = None
 
     def __repr__(self) -> str:
         return f"<Incoming {self.method} {self.id}>"
@@ -79,11 +82,14 @@ class Incoming:
     @property
     def cancelled(self) -> bool:
         """Whether the caller has given up, by cancelling or because the time ran out. A long handler looks at this."""
-        return self._cancelled.is_set() or time.monotonic() >= self._until
+        return self._given_up or time.monotonic() >= self._until
 
     def wait_cancelled(self, timeout: float) -> bool:
         """Block for up to ``timeout`` seconds, or until the caller has given up; return whether it has."""
-        self._cancelled.wait(min(timeout, self.remaining))
+        if self._waiting is None:
+            self._waiting = threading.Event()
+        if not self.cancelled:
+            self._waiting.wait(min(timeout, self.remaining))
         return self.cancelled
 
     @property
@@ -91,7 +97,7 @@ class Incoming:
         """A client on the service's own transport, with its secret. What is left of this request's time bounds the
         calls that are made while it is served.
         """
-        return self._client()
+        return self._host.nested_client()
 
     def status(self, code: int, reason: str = "", *, progress: float | None = None) -> bool:
         """Push a status message to the caller, who sees it while the call runs.
@@ -107,14 +113,16 @@ class Incoming:
         Raises:
             EncodingError: JSON cannot carry it.
         """
-        return self._report(code, reason, progress)
+        return self._host.report(self, code, reason, progress)
 
     def set_status(self, code: int, reason: str = "") -> None:
         """Set the status that goes with the result; 200 if a handler sets none.
 
         Raises:
-            EncodingError: the code is not between 100 and 599.
+            EncodingError: the code is not between 100 and 599, or the reason is no text.
         """
+        if not isinstance(reason, str):
+            raise EncodingError(f"the reason of a status is text, not {type(reason).__name__}")
         if isinstance(code, bool) or not isinstance(code, int) or not 100 <= code <= 599:
             raise EncodingError(f"a status code is a whole number from 100 to 599, not {code!r}")
         self.status_line = StatusLine(code=code, reason=reason or reason_for(code))
@@ -123,8 +131,10 @@ class Incoming:
         """Set a header of the answer."""
         if not isinstance(name, str) or not isinstance(value, str):
             raise EncodingError("the name and the value of a header are text")
-        self.response_headers[name] = value
+        self.response_headers = {**(self.response_headers or {}), name: value}
 
     def give_up(self) -> None:
         """Tell the handler that nobody waits any more. For the service."""
-        self._cancelled.set()
+        self._given_up = True
+        if self._waiting is not None:
+            self._waiting.set()

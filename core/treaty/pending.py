@@ -75,6 +75,20 @@ class Pending:
     ``pending.result()`` blocks, ``await pending`` does not; both return the result or raise the error.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_callbacks",
+        "_client",
+        "_listeners",
+        "_lock",
+        "_outcome",
+        "_seen",
+        "_started",
+        "_statuses",
+        "call",
+        "target",
+    )
+
     def __init__(self, client: Waits, target: str) -> None:
         self.target = target
         #: The engine's record of the call; ``None`` until the request is made. For the client.
@@ -83,10 +97,11 @@ class Pending:
         self._started = time.monotonic()
         self._outcome: Reply | Exception | None = None
         self._lock = Lock()
-        self._callbacks: list[Callable[[Pending], None]] = []
-        self._statuses: deque[Status] = deque(maxlen=KEPT_STATUSES)
+        # Most calls have none of these, so they are made when they are needed.
+        self._callbacks: list[Callable[[Pending], None]] | None = None
+        self._listeners: list[Callable[[], None]] | None = None
+        self._statuses: deque[Status] | None = None
         self._seen = 0
-        self._listeners: list[Callable[[], None]] = []
 
     def __repr__(self) -> str:
         return f"<Pending {self.target} {'done' if self.done else 'open'}>"
@@ -115,9 +130,10 @@ class Pending:
             TimeoutError: not over after ``timeout`` seconds.
             TreatyError: the call ended without an answer.
         """
-        until = None if timeout is None else time.monotonic() + timeout
-        if not self.done and not self._client.wait(self, lambda: self._outcome is not None, until):
-            raise TimeoutError(f"{self.target} is not over after {timeout:g} s")
+        if self._outcome is None:
+            until = None if timeout is None else time.monotonic() + timeout
+            if not self._client.wait(self, self._is_done, until):
+                raise TimeoutError(f"{self.target} is not over after {timeout:g} s")
         return self._settled()
 
     def __await__(self) -> Generator[Any, None, Any]:
@@ -155,8 +171,8 @@ class Pending:
         the answers, which must not be kept waiting.
         """
         with self._lock:
-            if not self.done:
-                self._callbacks.append(callback)
+            if self._outcome is None:
+                self._callbacks = [*(self._callbacks or ()), callback]
                 return
         callback(self)
 
@@ -167,36 +183,40 @@ class Pending:
             if self._outcome is not None:
                 return False
             self._outcome = ended
-            callbacks, self._callbacks = self._callbacks, []
-            listeners = list(self._listeners)
-        for callback in callbacks:
+            callbacks, listeners = self._callbacks, self._listeners
+            self._callbacks = None
+        for callback in callbacks or ():
             callback(self)
-        for listener in listeners:
+        for listener in listeners or ():
             listener()
         return True
 
     def progress(self, status: Status) -> None:
         """Keep a status message. For the client."""
         with self._lock:
+            if self._statuses is None:
+                self._statuses = deque(maxlen=KEPT_STATUSES)
             self._statuses.append(status)
             self._seen += 1
-            listeners = list(self._listeners)
-        for listener in listeners:
+            listeners = self._listeners
+        for listener in listeners or ():
             listener()
 
     def news_after(self, position: int) -> tuple[list[Status], int]:
         """Return the status messages from a position on, and the next position."""
         with self._lock:
-            missed = max(position, self._seen - len(self._statuses))
-            return list(self._statuses)[len(self._statuses) - (self._seen - missed) :], self._seen
+            kept = list(self._statuses or ())
+            first = max(position, self._seen - len(kept))
+            return kept[len(kept) - (self._seen - first) :], self._seen
 
     def listen(self, listener: Callable[[], None], *, on: bool) -> None:
         """Have ``listener()`` called for each status message and at the end, or not any more."""
         with self._lock:
-            if on:
-                self._listeners.append(listener)
-            else:
-                self._listeners.remove(listener)
+            others = [one for one in self._listeners or () if one != listener]
+            self._listeners = [*others, listener] if on else others
+
+    def _is_done(self) -> bool:
+        return self._outcome is not None
 
     def _read(self, response: Response) -> Reply:
         return Reply(

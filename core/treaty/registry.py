@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, TypeGuard, TypeVar, get_type_hints
 
 import msgspec
 
+from treaty.codec import carries
 from treaty.errors import ANSWERED, ConfigurationError, InvalidParams, RemoteError, TreatyError, Unavailable
 from treaty.messages import ErrorData, ErrorInfo, StatusLine, reason_for
 
@@ -114,21 +115,21 @@ def _is_own_complaint(raised: BaseException) -> TypeGuard[InvalidParams]:
 
 
 def _fields(raised: BaseException) -> dict[str, Any]:
-    names = {*vars(raised), *_hints(type(raised))}
-    values = {name: getattr(raised, name, None) for name in sorted(names) if not name.startswith("_")}
-    return {name: value for name, value in values.items() if _carried(value)}
+    fields = {}
+    for name in sorted({*vars(raised), *_hints(type(raised))}):
+        if name.startswith("_"):
+            continue
+        try:
+            value = getattr(raised, name, None)
+        except Exception:
+            continue  # computed, and not to be had now
+        if carries(value):
+            fields[name] = value
+    return fields
 
 
 def _plain_args(raised: BaseException) -> list[Any]:
-    return list(raised.args) if all(map(_carried, raised.args)) else [_text(raised)]
-
-
-def _carried(value: Any) -> bool:
-    try:
-        msgspec.json.encode(value)
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
-        return False
-    return True
+    return list(raised.args) if all(map(carries, raised.args)) else [_text(raised)]
 
 
 def _rebuild(cls: type[Exception], data: ErrorData) -> Exception:
@@ -146,8 +147,8 @@ def _rebuild(cls: type[Exception], data: ErrorData) -> Exception:
 
 def _converted(value: Any, annotation: Any) -> Any:
     try:
-        return msgspec.convert(value, annotation)
-    except (msgspec.ValidationError, TypeError):
+        return msgspec.convert(value, annotation, str_keys=True)
+    except Exception:  # the annotation's own __post_init__ may raise anything
         return value
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, Final, NamedTuple, get_type_hints
 
@@ -28,7 +29,14 @@ def split_target(target: str) -> tuple[str, str]:
     Raises:
         InvalidTarget: there is no dot, nothing behind it, or no plain token before it.
     """
-    service, dot, name = target.partition(".") if isinstance(target, str) else ("", "", "")
+    if not isinstance(target, str):
+        raise InvalidTarget(f"{target!r} is no target: write 'service.method'")
+    return _split_target(target)
+
+
+@lru_cache(maxsize=1024)
+def _split_target(target: str) -> tuple[str, str]:
+    service, dot, name = target.partition(".")
     if not dot or not name or len(target) > _LONGEST:
         raise InvalidTarget(f"{target!r} is no target: write 'service.method'")
     return check_name(service), name
@@ -139,8 +147,8 @@ class Handler(Struct, frozen=True, kw_only=True):
         if parameter.annotation is Any:
             return value
         try:
-            return msgspec.convert(value, parameter.annotation)
-        except (msgspec.ValidationError, RecursionError) as error:
+            return msgspec.convert(value, parameter.annotation, str_keys=True)
+        except Exception as error:  # the annotation's own __post_init__ may raise anything
             raise InvalidParams(f"{self.name}: parameter {name or parameter.name!r}: {error}") from None
 
     def describe(self) -> dict[str, Any]:

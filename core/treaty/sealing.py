@@ -13,7 +13,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from hashlib import scrypt
+from hashlib import scrypt, sha256
 from typing import Final, NamedTuple, TypeAlias
 
 from treaty.errors import FrameRefused, FrameTooLarge, InvalidSecret, WeakSecretWarning
@@ -46,18 +46,40 @@ _SHORTEST: Final = 32
 Secret: TypeAlias = "str | bytes | Key | Keyring"  # noqa: S105 - a type
 
 
+class _Stamp:
+    """Makes the tags of one key and kind: HMAC (RFC 2104) with all that stays the same hashed beforehand, which takes
+    less than half the time of ``hmac.digest`` for frames of the usual size.
+    """
+
+    __slots__ = ("_inner", "_outer", "head")
+
+    def __init__(self, key: bytes, head: bytes) -> None:
+        self.head = head
+        block = key.ljust(64, b"\x00")
+        self._inner = sha256(bytes(byte ^ 0x36 for byte in block) + _LABEL + head)
+        self._outer = sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def tag(self, body: bytes) -> bytes:
+        inner = self._inner.copy()
+        inner.update(body)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.digest()
+
+
 class Key:
     """One secret with its id, and the keys for each direction that are derived from it."""
 
-    __slots__ = ("_directions", "_root", "id")
+    __slots__ = ("_root", "id", "stamps")
 
     def __init__(self, root: bytes, *, id: bytes = _NO_ID) -> None:  # noqa: A002 - the field's term, keyword only
         if len(root) < _SHORTEST or len(id) != len(_NO_ID):
             raise InvalidSecret("a key needs at least 32 bytes of secret and an id of 8 bytes")
         self.id = id
         self._root = root
-        self._directions = {
-            kind: _hkdf(root, info=_LABEL + id + b"\x00" + direction) for kind, direction in _DIRECTIONS.items()
+        self.stamps = {
+            kind: _Stamp(_hkdf(root, info=_LABEL + id + b"\x00" + direction), MAGIC + VERSION + kind + id)
+            for kind, direction in _DIRECTIONS.items()
         }
 
     @classmethod
@@ -98,10 +120,6 @@ class Key:
     def text(self) -> str:
         """Write the key as text: this *is* the secret; keep it in a file that only its users can read."""
         return f"ty1.{self.id.hex()}.{urlsafe_b64encode(self._root[:32]).decode().rstrip('=')}"
-
-    def tag(self, kind: bytes, head: bytes, body: bytes) -> bytes:
-        """Return the tag of a frame, 32 bytes."""
-        return hmac.digest(self._directions[kind], _LABEL + head + body, "sha256")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Key) and self.id == other.id and hmac.compare_digest(self._root, other._root)
@@ -162,9 +180,8 @@ class Keyring:
         """
         if PREFIX + len(body) > limit:
             raise FrameTooLarge(f"a frame of {PREFIX + len(body):,} bytes is over the limit of {limit:,}")
-        key = key or self.active
-        head = MAGIC + VERSION + kind + key.id
-        return head + key.tag(kind, head, body) + body
+        stamp = (key or self.active).stamps[kind]
+        return stamp.head + stamp.tag(body) + body
 
     def open(self, frame: bytes, kinds: bytes, *, limit: int = MAX_FRAME) -> Opened:
         """Check a frame; there is no other way in.
@@ -183,13 +200,12 @@ class Keyring:
             raise FrameRefused("magic")
         if frame[2:3] != VERSION:
             raise FrameRefused("version")
-        head, tag, body = frame[:_HEAD], frame[_HEAD:PREFIX], frame[PREFIX:]
-        kind = head[3:4]
-        keys = self._keys.get(head[4:])
+        kind, tag, body = frame[3:4], frame[_HEAD:PREFIX], frame[PREFIX:]
+        keys = self._keys.get(frame[4:_HEAD])
         known = kind in _DIRECTIONS
         # An unknown key costs as much time as a wrong tag, so that the time tells nobody which ids exist.
         for key in keys or (self.active,):
-            if hmac.compare_digest(key.tag(kind if known else b"q", head, body), tag) and keys:
+            if hmac.compare_digest(key.stamps[kind if known else b"q"].tag(body), tag) and keys:
                 break
         else:
             raise FrameRefused("tag" if keys else "key")

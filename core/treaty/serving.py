@@ -11,7 +11,6 @@ import logging
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
@@ -21,7 +20,8 @@ from treaty.coroutines import LoopThread
 from treaty.driving import SERVING_UNTIL, present
 from treaty.engine import Answer, Answerer, Exchange, Run, Stop
 from treaty.errors import ClosedError, ConnectionLost, ResourceExhausted, TransportError, TreatyError, Unavailable
-from treaty.incoming import Incoming
+from treaty.incoming import Host, Incoming
+from treaty.places import Places
 from treaty.registry import is_expected
 from treaty.routing import Bound
 from treaty.transport import Delivery, Inbox
@@ -38,16 +38,16 @@ _SLICE: Final = 0.1
 _PAUSE: Final = 0.2
 
 
-class _Job:
+class _Job(Incoming):
     """A request whose handler runs, or waits to run."""
 
-    __slots__ = ("bound", "delivery", "exchange", "message", "over", "started", "task")
+    __slots__ = ("bound", "delivery", "exchange", "over", "started", "task")
 
-    def __init__(self, run: Run, delivery: Delivery, message: Incoming) -> None:
+    def __init__(self, run: Run, delivery: Delivery, host: Host) -> None:
         self.exchange: Exchange = run.exchange
+        super().__init__(run.exchange.request, until=run.exchange.deadline, host=host)
         self.bound: Bound = run.bound
         self.delivery = delivery
-        self.message = message
         self.started = 0.0
         self.task: asyncio.Task[None] | None = None
         #: Whether the one answer was sent, or is not wanted any more.
@@ -83,9 +83,8 @@ class Serving:
         self._receiving = threading.Lock()
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._busy = 0
+        self._places: Places[_Job] = Places(concurrency, BACKLOG)
         self._jobs: dict[str, _Job] = {}
-        self._backlog: deque[_Job] = deque()
         self._stopping = False
         self._broken = False
         self._hurried = threading.Event()
@@ -110,17 +109,15 @@ class Serving:
         until = time.monotonic() + drain
         with self._lock:
             self._stopping = True
-            self._changed.notify_all()
-            unstarted, self._backlog = list(self._backlog), deque()
-        for job in unstarted:
-            self._hand_back(job.delivery, job.exchange)
+        for job in self._places.end():
+            self._hand_back(job)
         self._hand_back_queued()
         with self._lock:
             while self._jobs and not self._hurried.is_set() and (left := until - time.monotonic()) > 0:
                 self._changed.wait(left)
             abandoned = list(self._jobs.values())
         for job in abandoned:
-            lost = ConnectionLost(f"{job.message.method}: may have been executed: the service stopped while it ran")
+            lost = ConnectionLost(f"{job.method}: may have been executed: the service stopped while it ran")
             self._finish(job, partial(self.answerer.error, job.exchange, lost, now=present()))
             self._tell(job)
         self._inbox.close()
@@ -141,23 +138,17 @@ class Serving:
 
     def _work(self) -> None:
         while not self._stopping:
-            if not self._reads_ahead and not self._take_place():
+            if not self._reads_ahead and not self._places.take(_SLICE):
                 continue
-            run = self._next()
-            if run is None:
+            job = self._next()
+            if job is None:
                 if not self._reads_ahead:
-                    self._leave_place()
+                    self._places.next_or_leave()
                 continue
-            if self._reads_ahead and not self._take_place_or_queue(run):
+            if self._reads_ahead and not self._queue_or_refuse(job):
                 continue
             self._ensure_receiver()
-            following: _Job | None = run
-            while following is not None:
-                if following.bound.handler.is_async:
-                    self._start_coroutine(following)
-                    break
-                self._run(following)
-                following = self._backlogged_or_leave()
+            self._run_all(job)
 
     def _next(self) -> _Job | None:
         """Receive one frame and do what is to be done about it, short of running a handler."""
@@ -199,13 +190,13 @@ class Serving:
                 delivery.frame, now=present(), reply_to=delivery.reply_to, redelivered=delivery.redelivered
             )
             if isinstance(asked, Run):
-                job = self._job(asked, delivery)
+                job = _Job(asked, delivery, self)
+                self._jobs[job.id] = job
                 if not self._stopping:
-                    self._jobs[job.exchange.request.id] = job
                     return job
             stopped = self._jobs.get(asked.id) if isinstance(asked, Stop) else None
         if isinstance(asked, Run):
-            self._hand_back(delivery, asked.exchange)
+            self._hand_back(job)
             return None
         if stopped is not None:
             self._abandon(stopped)
@@ -214,76 +205,53 @@ class Serving:
         delivery.settle()
         return None
 
-    def _job(self, run: Run, delivery: Delivery) -> _Job:
-        exchange = run.exchange
-
-        def report(code: int, reason: str, progress: float | None) -> bool:
-            if job.over or exchange.request.one_way or message.cancelled:
-                return False
-            with self._lock:
-                frame = self.answerer.status(exchange, code, reason, progress=progress, now=present())
-            return self._reply(delivery, frame)
-
-        message = Incoming(exchange.request, until=exchange.deadline, report=report, client=self._client)
-        job = _Job(run, delivery, message)
-        return job
-
-    # Places: how many handlers run at once
-
-    def _take_place(self) -> bool:
+    def report(self, message: Incoming, code: int, reason: str, progress: float | None) -> bool:
+        """Send a status message of a handler's, unless nobody listens any more."""
+        assert isinstance(message, _Job)
+        if message.over or message.one_way or message.cancelled:
+            return False
         with self._lock:
-            if self._busy >= self._concurrency and not self._stopping:
-                self._changed.wait(_SLICE)
-            if self._busy >= self._concurrency or self._stopping:
-                return False
-            self._busy += 1
-            return True
+            frame = self.answerer.status(message.exchange, code, reason, progress=progress, now=present())
+        return self._reply(message.delivery, frame)
 
-    def _leave_place(self) -> None:
-        with self._lock:
-            self._busy -= 1
-            self._changed.notify_all()
+    def nested_client(self) -> Client:
+        """Return the client for nested calls."""
+        return self._client()
 
-    def _take_place_or_queue(self, job: _Job) -> bool:
-        with self._lock:
-            if self._busy < self._concurrency:
-                self._busy += 1
-                return True
-            if len(self._backlog) < BACKLOG:
-                self._backlog.append(job)
-                return False
-            self._jobs.pop(job.exchange.request.id, None)
-        full = ResourceExhausted(f"{job.message.method}: not executed: {BACKLOG:,} requests are waiting already")
-        self._answer(job, self.answerer.error(job.exchange, full, now=present()))
-        job.delivery.settle()
-        return False
-
-    def _backlogged_or_leave(self) -> _Job | None:
-        with self._lock:
-            if self._backlog:
-                return self._backlog.popleft()
-            self._busy -= 1
-            if not self._reads_ahead or self._stopping:
-                self._changed.notify_all()
-            return None
+    def _queue_or_refuse(self, job: _Job) -> bool:
+        """Return whether there is a place for the job now."""
+        placed = self._places.take_or_queue(job)
+        if placed is None:
+            full = ResourceExhausted(f"{job.method}: not executed: {BACKLOG:,} requests are waiting already")
+            self._finish(job, partial(self.answerer.error, job.exchange, full, now=present()))
+        return bool(placed)
 
     def _ensure_receiver(self) -> None:
         """Before this thread gets busy: is there another one to receive?"""
-        most = self._concurrency + self._reads_ahead
-        with self._lock:
-            if self._waiting == 0 and len(self._threads) < most and not self._stopping:
-                self._spawn()
+        if self._waiting == 0 and len(self._threads) < self._concurrency + self._reads_ahead:
+            with self._lock:
+                if self._waiting == 0 and not self._stopping:
+                    self._spawn()
 
     # Running
+
+    def _run_all(self, job: _Job | None) -> None:
+        """Run a job that has a place, and whatever waits for that place."""
+        while job is not None:
+            if job.bound.handler.is_async:
+                self._start_coroutine(job)
+                return
+            self._run(job)
+            job = self._places.next_or_leave()
 
     def _run(self, job: _Job) -> None:
         if self._skip(job):
             return
         token = SERVING_UNTIL.set(job.exchange.deadline)
         job.started = time.monotonic()
-        handler = job.bound
+        bound = job.bound
         try:
-            value = handler.handler.function(job.message, *handler.args, **handler.kwargs)
+            value = bound.handler.function(job, *bound.args, **bound.kwargs)
         except BaseException as raised:
             self._fail(job, raised)
         else:
@@ -307,8 +275,8 @@ class Serving:
         job.started = time.monotonic()
         bound = job.bound
         try:
-            async with asyncio.timeout(job.message.remaining):
-                value = await bound.handler.function(job.message, *bound.args, **bound.kwargs)
+            async with asyncio.timeout(job.remaining):
+                value = await bound.handler.function(job, *bound.args, **bound.kwargs)
         except BaseException as raised:
             # sys.exit in a handler must not end the loop either.
             self._fail(job, raised)
@@ -318,63 +286,53 @@ class Serving:
     def _coroutine_over(self, job: _Job) -> None:
         # A task that is cancelled before its first step never runs: its job ends here.
         self._finish(job, None)
-        following = self._backlogged_or_leave()
+        following = self._places.next_or_leave()
         if following is None:
             return
         if following.bound.handler.is_async:
             self._start_coroutine(following)
         else:
             # A blocking handler has no business on the event loop.
-            threading.Thread(target=self._run_late, args=(following,), name="treaty-service-late", daemon=True).start()
-
-    def _run_late(self, job: _Job | None) -> None:
-        """Run what waited for the place of a coroutine."""
-        while job is not None:
-            if job.bound.handler.is_async:
-                self._start_coroutine(job)
-                return
-            self._run(job)
-            job = self._backlogged_or_leave()
+            threading.Thread(target=self._run_all, args=(following,), name="treaty-service-late", daemon=True).start()
 
     # Ending
 
     def _skip(self, job: _Job) -> bool:
         """Whether the caller gave up while the request waited for a place."""
-        if not job.message.cancelled and not job.over:
+        if not job.cancelled and not job.over:
             return False
         self._finish(job, None)
         return True
 
     def _succeed(self, job: _Job, value: Any) -> None:
-        took = time.monotonic() - job.started
-        message = job.message
-        self._finish(
-            job,
-            lambda: self.answerer.result(
+        def frame() -> bytes:
+            now = present()
+            return self.answerer.result(
                 job.exchange,
                 value,
-                status=message.status_line,
-                headers=message.response_headers,
-                took=took,
-                now=present(),
-            ),
-        )
+                status=job.status_line,
+                headers=job.response_headers,
+                took=now.steady - job.started,
+                now=now,
+            )
+
+        self._finish(job, frame)
 
     def _fail(self, job: _Job, raised: BaseException) -> None:
         error_id = os.urandom(6).hex()
-        given_up = isinstance(raised, asyncio.CancelledError | TimeoutError) and job.message.cancelled
+        given_up = isinstance(raised, asyncio.CancelledError | TimeoutError) and job.cancelled
         if given_up:
-            _LOG.debug("%s: stopped, as the caller had given up", job.message.method)
+            _LOG.debug("%s: stopped, as the caller had given up", job.method)
         elif not is_expected(raised):
-            _LOG.error("%s failed, error id %s", job.message.method, error_id, exc_info=raised)
+            _LOG.error("%s failed, error id %s", job.method, error_id, exc_info=raised)
         self._finish(job, lambda: self.answerer.failure(job.exchange, raised, error_id=error_id, now=present()))
 
     def _finish(self, job: _Job, frame: Callable[[], bytes] | None) -> None:
         """End a job, once: send the answer if somebody still waits for it, and give its place at the inbox free."""
         with self._lock:
-            first = self._jobs.pop(job.exchange.request.id, None) is job and not job.over
+            first = self._jobs.pop(job.id, None) is job and not job.over
             job.over = True
-        if first and frame is not None and not job.message.cancelled and not job.exchange.request.one_way:
+        if first and frame is not None and not job.cancelled and not job.one_way:
             self._reply(job.delivery, frame())
         job.delivery.settle()
         if self._stopping:
@@ -387,13 +345,9 @@ class Serving:
         self._tell(job)
 
     def _tell(self, job: _Job) -> None:
-        job.message.give_up()
+        job.give_up()
         if job.task is not None:
             self._loop.cancel(job.task)
-
-    def _answer(self, job: _Job, frame: bytes) -> None:
-        if not job.exchange.request.one_way:
-            self._reply(job.delivery, frame)
 
     def _reply(self, delivery: Delivery, frame: bytes) -> bool:
         try:
@@ -419,11 +373,12 @@ class Serving:
             except ClosedError:
                 return
 
-    def _hand_back(self, delivery: Delivery, exchange: Exchange) -> None:
+    def _hand_back(self, job: _Job) -> None:
         """A request that will not be run here: another worker gets it, or its caller hears that it was not executed."""
         with self._lock:
-            self._jobs.pop(exchange.request.id, None)
-        if self._reads_ahead and not exchange.request.one_way:
-            verdict = Unavailable(f"{exchange.request.method}: not executed: the service is stopping")
-            self._reply(delivery, self.answerer.error(exchange, verdict, now=present()))
-        delivery.settle(accepted=False)
+            self._jobs.pop(job.id, None)
+            job.over = True
+        if self._reads_ahead and not job.one_way:
+            verdict = Unavailable(f"{job.method}: not executed: the service is stopping")
+            self._reply(job.delivery, self.answerer.error(job.exchange, verdict, now=present()))
+        job.delivery.settle(accepted=False)

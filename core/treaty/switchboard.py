@@ -266,13 +266,17 @@ class Switchboard:
                 return
             with self._lock:
                 deadline = self._caller.next_deadline()
-                expired = self._caller.expire(present()) if deadline is not None and deadline <= now else []
-            for ended in expired:
-                self._report(ended)
-            if expired:
+            if deadline is not None and deadline <= now:
+                self._expire()
                 continue
-            limits = [limit for limit in (until, deadline) if limit is not None]
-            self._read(min(limits) - now if limits else _IDLE)
+            limit = until if deadline is None or (until is not None and until < deadline) else deadline
+            self._read(_IDLE if limit is None else limit - now)
+
+    def _expire(self) -> None:
+        with self._lock:
+            expired = self._caller.expire(present())
+        for ended in expired:
+            self._report(ended)
 
     def _read(self, timeout: float) -> None:
         line = self._line

@@ -38,6 +38,7 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from types import TracebackType
 from typing import Any, Final, Self
@@ -47,9 +48,11 @@ from msgspec import Struct
 
 from treaty.errors import ClosedError, ForkedError, InvalidTarget, InvalidURL, MissingExtra, UnknownScheme
 
+_process: Final = os.getpid
 _TOKEN: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 
 
+@lru_cache(maxsize=1024)
 def check_name(name: str) -> str:
     """Return the name of a service or channel if it is a plain token, else raise ``InvalidTarget``."""
     if isinstance(name, str) and _TOKEN.fullmatch(name):
@@ -85,14 +88,14 @@ class Resource(ABC):
     """Something that is closed once and belongs to the process that made it. Usable in a ``with`` statement."""
 
     def __init__(self) -> None:
-        self._pid = os.getpid()
+        self._pid = _process()
         self._closed = False
 
     def check(self) -> None:
         """Raise ``ClosedError`` after close, ``ForkedError`` in another process. Call it first in every method."""
         if self._closed:
             raise ClosedError(f"{type(self).__name__} is closed")
-        if self.foreign:
+        if self._pid != _process():
             raise ForkedError(f"{type(self).__name__} was made by process {self._pid}: make a new one in this process")
 
     @property
@@ -103,7 +106,7 @@ class Resource(ABC):
     @property
     def foreign(self) -> bool:
         """Whether this is a forked child's copy, which must not touch the sockets and locks of its parent."""
-        return self._pid != os.getpid()
+        return self._pid != _process()
 
     @abstractmethod
     def close(self) -> None:

@@ -39,7 +39,7 @@ def caller(**options: Any) -> Caller:
 def answerer(**options: Any) -> Answerer:
     table = HandlerTable({"echo": echo})
     name, keys = options.pop("service", "slow"), options.pop("keyring", KEYRING)
-    return Answerer(name, keys, table, sender="answerer", guard=options.pop("guard", None) or Guard(1000), **options)
+    return Answerer(name, keys, table, sender="answerer", guard=options.pop("guard", Guard(1000)), **options)
 
 
 def run(end: Answerer, frame: bytes, now: Instant = NOW) -> Run:

@@ -165,7 +165,7 @@ def readable(descriptor: int, timeout: float = 0) -> bool:
 
 
 def driver(name: str, **options: Any) -> Any:
-    """kombu's own transport: how to connect to a kind of broker, and what its errors are. It is not connected yet."""
+    """The transport of kombu itself: how to connect to a kind of broker, and what its errors are. It is not connected yet."""
     return Connection(transport=name, **options).transport  # type: ignore[no-untyped-call]
 
 

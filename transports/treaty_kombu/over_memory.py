@@ -39,23 +39,22 @@ class _Hub:
         self.name: Final = name
         self.changed: Final = threading.Condition()
         self.serving: Final[Counter[str]] = Counter()
+        #: The queues of each channel's subscribers. An exchange of kombu's would never forget those that have gone.
+        self.feeds: Final[dict[str, set[str]]] = {}
         self.users = 0
         self._driver: Final = driver("memory")
         self._channel: Final[Any] = self._driver.create_channel(self._driver)
         self._queues: Final[set[str]] = set()
-        self._exchanges: Final[set[str]] = set()
 
-    def put(self, name: str, frame: bytes, *, reply_to: str = "", fanout: bool = False) -> None:
-        """Add a message to a queue, or to all that are bound to an exchange."""
+    def put(self, name: str, frame: bytes, reply_to: str = "") -> None:
+        """Add a message to a queue, if there is one."""
+        full = f"{self.name}.{name}"
+        if full not in self._queues:
+            return
         message = self._channel.prepare_message(
             frame, content_type=CONTENT_TYPE, content_encoding="binary", properties={"reply_to": reply_to}
         )
-        full = f"{self.name}.{name}"
-        if fanout:
-            self._exchange(full)
-        elif full not in self._queues:
-            return  # nobody is there to take it
-        self._channel.basic_publish(message, exchange=full if fanout else "", routing_key="" if fanout else full)
+        self._channel.basic_publish(message, exchange="", routing_key=full)
         self.changed.notify_all()
 
     def take(self, name: str) -> Arrived | None:
@@ -69,33 +68,20 @@ class _Hub:
             pass
         return None
 
-    def add(self, queue: str, exchange: str = "") -> None:
-        """Make a queue, bound to a fanout exchange if one is named."""
-        full = f"{self.name}.{queue}"
-        self._queues.add(full)
-        self._channel.queue_declare(full)
-        if exchange:
-            self._exchange(f"{self.name}.{exchange}")
-            self._channel.queue_bind(full, f"{self.name}.{exchange}", "")
+    def add(self, name: str) -> None:
+        """Make a queue."""
+        self._queues.add(f"{self.name}.{name}")
+        self._channel.queue_declare(f"{self.name}.{name}")
 
-    def remove(self, queue: str) -> None:
-        """Delete a queue with its bindings."""
-        full = f"{self.name}.{queue}"
-        self._queues.discard(full)
-        self._channel.queue_delete(full)
-        self._channel.queues.pop(full, None)  # kombu forgets those that were never bound
-
-    def _exchange(self, full: str) -> None:
-        if full not in self._exchanges:
-            self._exchanges.add(full)
-            self._channel.exchange_declare(full, "fanout")
+    def remove(self, name: str) -> None:
+        """Delete a queue. Kombu itself deletes those only that are bound to an exchange."""
+        self._queues.discard(f"{self.name}.{name}")
+        self._channel.queues.pop(f"{self.name}.{name}", None)
 
     def clear(self) -> None:
         """Take everything back out of kombu's books, which outlive us."""
         for full in list(self._queues):
             self.remove(full.removeprefix(f"{self.name}."))
-        for full in self._exchanges:
-            self._channel.exchange_delete(full)
         self._driver.close_connection(self._driver)
 
 
@@ -134,19 +120,19 @@ class MemoryLink(Link):
 
     def open(self) -> None:
         with self._hub.changed:
-            if self.role.kind == "feed":
-                self._hub.add(self._queue, self.settings.channel_exchange(self.role.name))
-            else:
+            if self._queue:
                 self._hub.add(self._queue)
             if self.role.kind == "work":
                 self._hub.serving[self.role.name] += 1
+            elif self.role.kind == "feed":
+                self._hub.feeds.setdefault(self.role.name, set()).add(self._queue)
 
     def send(self, service: str, frame: bytes, timeout: float) -> None:  # noqa: ARG002 - there is always room
         queue = self.settings.service_queue(service)
         with self._hub.changed:
             if not self._hub.serving[service]:
                 raise Unavailable(f"nobody serves {service!r} on {self.settings.shown}")
-            self._hub.put(queue, frame, reply_to=self.address)
+            self._hub.put(queue, frame, self.address)
 
     def reply(self, address: str, frame: bytes) -> None:
         with self._hub.changed:
@@ -154,7 +140,8 @@ class MemoryLink(Link):
 
     def publish(self, channel: str, frame: bytes) -> None:
         with self._hub.changed:
-            self._hub.put(self.settings.channel_exchange(channel), frame, fanout=True)
+            for queue in self._hub.feeds.get(channel, ()):
+                self._hub.put(queue, frame)
 
     def receive(self, timeout: float) -> Arrived | None:
         deadline = time.monotonic() + timeout
@@ -177,7 +164,7 @@ class MemoryLink(Link):
         with self._hub.changed:
             self._unsettled -= 1
             if not accepted and self.role.kind == "work":
-                self._hub.put(self._queue, arrived.frame, reply_to=arrived.reply_to)
+                self._hub.put(self._queue, arrived.frame, arrived.reply_to)
             self._hub.changed.notify_all()
 
     def close(self) -> None:
@@ -189,6 +176,7 @@ class MemoryLink(Link):
             if self.role.kind == "work":
                 self._hub.serving[self.role.name] -= 1  # the queue stays: what is in it goes to the next inbox
             elif self._queue:
+                self._hub.feeds.get(self.role.name, set()).discard(self._queue)
                 self._hub.remove(self._queue)
         _leave(self._hub)
 

@@ -92,8 +92,9 @@ class RedisLink(Link):
                     raise ClosedError("closed while connecting")
                 if timeout <= 0:
                     raise Unavailable(f"not connected to {self.settings.shown}, and there is no time to connect")
-                self._broker = Broker(self.settings, timeout)
-                self._asking, self._taking = self._broker.wire(), self._broker.wire()
+                self._broker = self._broker or Broker(self.settings, timeout)
+                self._taking = self._taking or (self._broker.wire() if self._source else None)
+                self._asking = self._broker.wire()
             yield self._asking
         finally:
             self._lock.release()
@@ -175,6 +176,7 @@ class RedisLink(Link):
                     item = self._answer(taking, deadline)
                 except Exception as error:
                     self._popped_at = None
+                    self._retry_at = time.monotonic() + random.uniform(0.05, 0.2)
                     raise taking.lost(error) from error
                 if item is not None:
                     arrived = self._accept(item)
@@ -199,7 +201,7 @@ class RedisLink(Link):
                 with self._turn(timeout):
                     pass
             if self._taking is not None:
-                self._taking.connect()
+                self._taking.connect(timeout)
         except Unavailable as error:  # failing again is no error: the loss was reported
             log.debug("%s", error)
             self._retry_at = time.monotonic() + random.uniform(0.1, 0.5)
@@ -269,16 +271,17 @@ class RedisLink(Link):
 
     def _give_back(self, item: bytes) -> None:
         """Put a request back to where it was: next in line."""
-        if self.role.kind == "work":
+        if self.role.kind != "work":
+            return
+        try:
             with self._turn(self.settings.io_timeout) as asking:
                 self._push(asking, "RPUSH", self._source, item, self.settings.io_timeout)
+        except (TransportError, ClosedError) as error:
+            log.warning("a request could not be given back and is lost: %s", error)
 
     def settle(self, arrived: Arrived, accepted: bool) -> None:
-        try:
-            if not accepted:
-                self._give_back(arrived.token)
-        except (TransportError, ClosedError) as error:
-            log.warning("a request that was not accepted is lost: %s", error)
+        if not accepted:
+            self._give_back(arrived.token)
         with self._places:
             self._unsettled -= 1
             self._places.notify_all()

@@ -14,6 +14,8 @@ from treaty_kombu.settings import Settings
 
 #: A command that was written is waited for at least this long, whatever the caller's timeout: it is on its way.
 _ANSWER: Final = 1.0
+#: And a new connection is given at least this long, instead of one that broke while idle.
+_LEAST: Final = 0.05
 
 
 class Broker:
@@ -25,6 +27,7 @@ class Broker:
     """
 
     def __init__(self, settings: Settings, timeout: float) -> None:
+        self._settings: Final = settings
         self.shown: Final = settings.shown
         self._driver: Final = driver(
             "redis",
@@ -50,28 +53,34 @@ class Broker:
         self.pool: Final = self.channel.client.connection_pool
 
     def wire(self) -> Wire:
-        """One more connection, made when it is first used."""
-        return Wire(self.pool.get_connection(), self.channel.ResponseError, self.shown)
+        """One more connection. Raises ``Unavailable``."""
+        try:
+            return Wire(self.pool.get_connection(), self.channel.ResponseError, self._settings)
+        except Exception as error:
+            raise Unavailable(f"cannot connect to {self.shown}: {text(error)}") from error
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and the descriptor that kombu would wait with, which it leaves to the collector."""
         self._driver.close_connection(self._driver)
+        self._driver.cycle.poller.close()
 
 
 class Wire:
     """One connection: commands go out, answers come in, in order."""
 
-    def __init__(self, connection: Any, refusal: type[Exception], shown: str) -> None:
+    def __init__(self, connection: Any, refusal: type[Exception], settings: Settings) -> None:
         self._connection: Final = connection
+        self._connect_timeout: Final = settings.connect_timeout
         self._refusal: Final = refusal
-        self._shown: Final = shown
-        self._live = False
+        self._shown: Final = settings.shown
+        self._live = True
 
-    def connect(self) -> None:
+    def connect(self, timeout: float) -> None:
         """Connect if there is no connection. Raises ``Unavailable``."""
         if self._live:
             return
         try:
+            self._connection.socket_connect_timeout = max(_LEAST, min(timeout, self._connect_timeout))
             self._connection.connect()
         except Exception as error:
             self._connection.disconnect()
@@ -113,7 +122,7 @@ class Wire:
             ConnectionLost: they may have been executed.
         """
         self._check_idle()
-        self.connect()
+        self.connect(timeout)
         deadline = time.monotonic() + max(timeout, _ANSWER)
         try:
             self.write(*commands)

@@ -7,20 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from enum import Enum, auto
 
+from treaty_zmq.port import Sent
 from treaty_zmq.wire import FULL, GAP, STILL, SUBSCRIBED
 
 #: Seconds between two looks for subscribers that went away without a word, when the table is full.
 _SWEEP: float = 1.0
-
-
-class Sent(Enum):
-    """What became of a message to a peer."""
-
-    DONE = auto()
-    NO_ROOM = auto()
-    GONE = auto()
 
 
 class Channels:

@@ -10,21 +10,20 @@ leader if it may have taken the descriptor's signal. Who leaves the lead hands i
 
 from __future__ import annotations
 
-import errno
 import threading
 import time
 from typing import Final, Protocol
 
 import zmq
 
-from treaty.errors import AddressInUse, ClosedError, ConnectionLost
+from treaty.errors import AddressInUse, ClosedError, ConnectionLost, FrameTooLarge
 from treaty.transport import check_name
 from treaty_zmq.address import Address
 from treaty_zmq.binding import Binding
-from treaty_zmq.channels import Channels, Sent
+from treaty_zmq.channels import Channels
 from treaty_zmq.contexts import INPROC, Contexts
 from treaty_zmq.inbox import ZmqInbox
-from treaty_zmq.port import Port, Waker
+from treaty_zmq.port import Port, Sent, Waker
 from treaty_zmq.pump import Pump
 from treaty_zmq.settings import Settings
 from treaty_zmq.wire import ABSENT, BUSY, END_OF_NAME, HEAD_BYTES, HELLO, PUBLISH, SUBSCRIBE, UNSUBSCRIBE
@@ -60,14 +59,15 @@ class Endpoint:
         #: Whether it stays when its last inbox goes, for the sake of publishing.
         self.stays = False
         self.leader: Waits | None = None
-        self._followers: dict[ZmqInbox, None] = {}
+        #: Who waits without leading, first come first.
+        self.followers: dict[ZmqInbox, None] = {}
         self._inboxes: dict[bytes, ZmqInbox] = {}
         self._stalled: set[bytes] = set()
         self._closed = False
         self._contexts = INPROC if address.scheme == "inproc" else Contexts()
         self._port = Port(self._contexts.take(), zmq.ROUTER, settings, ipv6=address.ipv6)
         self._port.socket.router_mandatory = True
-        self._channels = Channels(settings.max_subscriptions, self._send)
+        self._channels = Channels(settings.max_subscriptions, self._port.put)
         try:
             self._binding = Binding(address, self._port)
         except BaseException:
@@ -94,8 +94,8 @@ class Endpoint:
         """Serve no longer, and refuse what waits. Lock held."""
         if self._inboxes.get(inbox.service) is inbox:
             del self._inboxes[inbox.service]
-        for peer, frame in inbox.queue:
-            self._send(peer, ABSENT, frame[:HEAD_BYTES])
+        for request in inbox.queue:
+            self._port.put(request.peer, ABSENT, request.frame[:HEAD_BYTES])
         inbox.queue.clear()
         self._alert()
 
@@ -120,10 +120,10 @@ class Endpoint:
                 service, _, frame = body.partition(END_OF_NAME)
                 inbox = self._inboxes.get(service)
                 if inbox is None:
-                    self._send(peer, ABSENT, frame[:HEAD_BYTES])
+                    self._port.put(peer, ABSENT, frame[:HEAD_BYTES])
                 elif not inbox.offer(peer, frame):
-                    self._send(peer, BUSY, frame[:HEAD_BYTES])
-                elif inbox is reader and inbox.ready:
+                    self._port.put(peer, BUSY, frame[:HEAD_BYTES])
+                elif inbox is reader and inbox.room > 0:
                     return
             else:
                 self._obey(message)
@@ -136,7 +136,7 @@ class Endpoint:
                 self.pump.waker.wake()
             self.leader = inbox
             return True
-        self._followers[inbox] = None
+        self.followers[inbox] = None
         return False
 
     def leave(self, inbox: ZmqInbox) -> None:
@@ -144,14 +144,14 @@ class Endpoint:
         if self.leader is inbox:
             self.leader = None
         else:
-            self._followers.pop(inbox, None)
+            self.followers.pop(inbox, None)
 
     def promote(self) -> None:
-        """Before a thread goes: whoever leads knows of what is left, and if nobody does, one who follows will."""
+        """Before a thread goes: whoever leads learns of what is left, and if nobody does, one who follows will."""
         if self.leader is not None:
             self._alert()
-        elif self._followers:
-            next(iter(self._followers)).waker.wake()
+        elif self.followers:
+            next(iter(self.followers)).waker.wake()
         elif self.pump.parked:
             self.pump.waker.wake()
 
@@ -159,7 +159,7 @@ class Endpoint:
         peer = message[0]
         match message[1:]:
             case [b""]:
-                self._send(peer, HELLO, b"")
+                self._port.put(peer, HELLO, b"")
             case [op, channel] if op == SUBSCRIBE and _is_name(channel):
                 self._channels.add(peer, channel)
             case [op, _] if op == UNSUBSCRIBE:
@@ -169,35 +169,26 @@ class Endpoint:
             case _:
                 pass  # nothing that we know
 
-    def _send(self, peer: bytes, *parts: bytes) -> Sent:
-        try:
-            self._port.put(peer, *parts)
-        except zmq.Again:
-            self._port.readable()  # libzmq may not have noticed yet that there is room
-            try:
-                self._port.put(peer, *parts)
-            except zmq.ZMQError as error:
-                return Sent.GONE if error.errno == errno.EHOSTUNREACH else Sent.NO_ROOM
-        except zmq.ZMQError:
-            return Sent.GONE
-        return Sent.DONE
-
     # Writing: any thread, without the lock.
 
     def reply(self, peer: bytes, frame: bytes) -> None:
         """Send a frame to a peer, if need be once there is room. A peer that is gone is no error.
 
         Raises:
+            FrameTooLarge: nothing was sent.
             ConnectionLost: it does not read, and did not for as long as ``linger``.
             ClosedError: the endpoint was closed.
         """
+        if len(frame) > self.settings.max_frame:
+            raise FrameTooLarge(f"{len(frame)} bytes; this transport carries {self.settings.max_frame}")
         until = 0.0
         while True:
             with self.lock:
                 if self._closed:
                     raise ClosedError("closed while replying")
-                sent = self._send(peer, frame)
-                self._alert()
+                sent = self._port.put(peer, frame)
+                if self.leader is not None:
+                    self._alert()
                 if sent is not Sent.NO_ROOM:
                     if self._stalled:
                         self._stalled.discard(peer)

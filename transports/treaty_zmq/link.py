@@ -19,7 +19,7 @@ from treaty.errors import ClosedError, Unavailable
 from treaty_zmq.address import Address
 from treaty_zmq.contexts import Contexts
 from treaty_zmq.names import NAMES
-from treaty_zmq.port import LONGEST, Port, Waker
+from treaty_zmq.port import LONGEST, Port, Sent, Waker
 from treaty_zmq.settings import Settings
 
 #: Seconds between two looks of a sender that waits for a connection or for room. Another thread may take the signal.
@@ -48,8 +48,6 @@ class Link:
         self._poll = select.poll()
         self._poll.register(self._port.fd, select.POLLIN)
         self._poll.register(self._waker.fd, select.POLLIN)
-        self._room = select.poll()
-        self._room.register(self._port.fd, select.POLLIN)
         self._named = address.scheme == "inproc"
         if self._named:
             NAMES.watch(self._waker)
@@ -67,34 +65,24 @@ class Link:
             Unavailable: nothing was sent, and nothing will be.
             ClosedError: closed before it was sent.
         """
-        with self._lock:
-            if self._put(parts):
-                return
-        until = time.monotonic() + min(timeout, self._patience)
+        until = 0.0
         while True:
             with self._lock:
-                # A put takes notice of a new connection at most once a millisecond, the question does at once.
-                self._port.writable()
-                if self._put(parts):
-                    return
-            left = until - time.monotonic()
-            if left <= 0:
+                if self._closed:
+                    raise ClosedError("closed while sending")
+                try:
+                    if (not self._named or self._join()) and self._port.put(*parts) is Sent.DONE:
+                        return
+                finally:
+                    if self._waiting and self._port.readable():
+                        self._waker.wake()
+            now = time.monotonic()
+            until = until or now + min(timeout, self._patience)
+            if until <= now:
                 raise Unavailable(f"nobody takes messages at {self._address.url}")
-            self._room.poll(min(left, _LOOK) * 1000)
-
-    def _put(self, parts: tuple[bytes, ...]) -> bool:
-        if self._closed:
-            raise ClosedError("closed while sending")
-        try:
-            if self._named and not self._join():
-                return False
-            self._port.put(*parts)
-        except zmq.Again:
-            return False
-        finally:
-            if self._waiting and self._port.readable():
-                self._waker.wake()
-        return True
+            room = select.poll()  # one of its own: several threads may be here
+            room.register(self._port.fd, select.POLLIN)
+            room.poll(min(until - now, _LOOK) * 1000)
 
     def _join(self) -> bool:
         self._binding = NAMES.connect(self._address.rest, self._port.socket, self._binding)

@@ -10,6 +10,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import Any, Final, cast
 
 import zmq
@@ -30,6 +31,16 @@ _EVENTS: Final = int(zmq.EVENTS)
 _RCVMORE: Final = int(zmq.RCVMORE)
 _IN: Final = int(zmq.POLLIN)
 _OUT: Final = int(zmq.POLLOUT)
+
+
+class Sent(Enum):
+    """What became of a message."""
+
+    DONE = auto()
+    #: No connection, or no room in it.
+    NO_ROOM = auto()
+    #: A router does not know the peer, or no longer.
+    GONE = auto()
 
 
 class Port:
@@ -67,25 +78,24 @@ class Port:
         """Whether there is a connection with room."""
         return bool(self._ask(_EVENTS) & _OUT)
 
-    def put(self, *parts: bytes) -> None:
-        """Send one message or none of it.
-
-        Raises:
-            zmq.Again: no connection, or no room.
-            zmq.ZMQError: with ``EHOSTUNREACH``, a router does not know the peer.
-        """
+    def put(self, *parts: bytes, again: bool = False) -> Sent:
+        """Send one message or none of it, and say what became of it."""
         try:
             for part in parts[:-1]:
                 self._send(part, _MORE)
             self._send(parts[-1], _NOW)
-        except zmq.ZMQError:
-            raise
+            return Sent.DONE
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EHOSTUNREACH:
+                return Sent.GONE
         except BaseException:
             # Ctrl-C between two parts: end the message here, or the next one would become its tail. A router drops
             # a single part without looking, a peer drops what is cut.
             with contextlib.suppress(zmq.ZMQError):
                 self._send(b"", _NOW)
             raise
+        # libzmq looks for news at most once a millisecond while it sends, and at once when it is asked.
+        return self.put(*parts, again=True) if not again and self.writable() else Sent.NO_ROOM
 
     def take(self) -> list[bytes] | None:
         """Receive one message, cut to ``MAX_PARTS`` parts, or ``None`` if there is none.

@@ -27,7 +27,7 @@ from treaty.errors import (
     UnknownMethod,
 )
 from treaty.guard import Admission, Guard
-from treaty.messages import Cancel, ErrorInfo, Request, Response, Status, StatusLine, reason_for
+from treaty.messages import Cancel, ErrorData, ErrorInfo, Request, Response, Status, StatusLine, reason_for
 from treaty.registry import answer, is_expected, write_error
 from treaty.routing import Bound, HandlerTable
 from treaty.sealing import MAX_FRAME, Key, Keyring, refusal
@@ -108,7 +108,7 @@ class Answerer:
         self._table = table
         self._sender = sender
         self._max_frame = max_frame
-        self._guard = guard or Guard()
+        self._guard = Guard() if guard is None else guard
         self._skew_ms = skew_ms
         self._refusals = REFUSALS_PER_SECOND
         self._refused_at = 0.0
@@ -261,6 +261,10 @@ class Answerer:
         """
         if isinstance(code, bool) or not isinstance(code, int) or not 100 <= code <= 599:
             raise EncodingError(f"a status code is a whole number from 100 to 599, not {code!r}")
+        if not isinstance(reason, str):
+            raise EncodingError(f"the reason of a status is text, not {type(reason).__name__}")
+        if isinstance(progress, bool) or not isinstance(progress, int | float | None):
+            raise EncodingError(f"progress is a number, not {type(progress).__name__}")
         exchange.seq += 1
         message = Status(
             id=exchange.request.id,
@@ -281,7 +285,9 @@ class Answerer:
         self, written: tuple[ErrorInfo, StatusLine], *, identifier: str, to: str, key: Key, now: Instant
     ) -> bytes:
         info, status = written
-        for attempt in (info, ErrorInfo(code=info.code, message=info.message[:1000])):
+        text = info.message[:1000]
+        short = ErrorData(type=info.data.type[:100], args=[text], error_id=info.data.error_id)
+        for attempt in (info, ErrorInfo(code=info.code, message=text, data=short)):
             message = Response(
                 id=identifier, to=to, status=status, sender=self._sender, created=now.wall, error=attempt
             )

@@ -1,0 +1,82 @@
+"""The checks that rules make: each one counts as an observation, and says in words what was expected.
+
+Nothing here relies on pytest's rewriting of asserts. It must not know transports.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from threading import Event
+from typing import Any, Final
+
+_SHOWN: Final = 400
+
+
+class Violated(Exception):  # noqa: N818 - it is a verdict about somebody else's code, not an error of ours
+    """A check did not hold."""
+
+    def __init__(self, expected: str, observed: str) -> None:
+        super().__init__(f"expected {expected}; observed {observed}")
+        self.expected = expected
+        self.observed = observed
+
+
+class Expectations:
+    """Counts what was judged, and stops at the first thing that does not hold."""
+
+    def __init__(self) -> None:
+        self.observations = 0
+
+    def that(self, holds: object, expected: str, observed: object) -> None:
+        """Check that something holds."""
+        self.observations += 1
+        if not holds:
+            raise Violated(expected, shown(observed))
+
+    def equal(self, observed: object, wanted: object, what: str) -> None:
+        """Check that two values are equal, and of one type: ``1``, ``1.0`` and ``True`` are three things."""
+        same = observed == wanted and type(observed) is type(wanted)
+        self.that(same, f"{what}: {shown(wanted)}", observed)
+
+    def raises(self, kinds: type[BaseException] | tuple[type[BaseException], ...], action: Callable[[], object],
+               what: str) -> BaseException:
+        """Check that an action raises one of the given classes, and return what it raised."""
+        wanted = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+        try:
+            result = action()
+        except BaseException as raised:
+            if isinstance(raised, KeyboardInterrupt | Violated):
+                raise
+            self.that(isinstance(raised, kinds), f"{what}: {wanted}", f"{type(raised).__name__}: {raised}")
+            return raised
+        self.that(False, f"{what}: {wanted}", f"no error, but {shown(result)}")  # noqa: FBT003 - it is the verdict
+        raise AssertionError("unreachable")
+
+    def in_time(self, took: float, limit: float, what: str) -> None:
+        """Check that something took at most ``limit`` seconds."""
+        self.that(took <= limit, f"{what}: within {limit:.3f} s", f"{took:.3f} s")
+
+
+def shown(value: object) -> str:
+    """Return a repr that fits on a screen."""
+    text = repr(value) if not isinstance(value, str) else value
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text):,} characters)"
+
+
+def timed(action: Callable[[], Any]) -> tuple[Any, float]:
+    """Run an action and return its result and the seconds that it took."""
+    started = time.monotonic()
+    result = action()
+    return result, time.monotonic() - started
+
+
+def until(holds: Callable[[], object], limit: float) -> bool:
+    """Look again and again until something holds, for ``limit`` seconds at most: the only poll of the suite."""
+    end = time.monotonic() + limit
+    pause = Event()
+    while not holds():
+        if time.monotonic() >= end:
+            return bool(holds())
+        pause.wait(0.002)
+    return True

@@ -1,0 +1,309 @@
+"""LINE: the law of a caller's end. Each rule drives lines and inboxes by hand, with frames that mean nothing.
+
+No service and no client is involved: what fails here fails below everything else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from hypothesis import strategies as st
+
+from treaty import ClosedError, Inbox, InvalidTarget, Line
+from treaty_contracts.aside import Aside
+from treaty_contracts.bench import Bench
+from treaty_contracts.expect import timed
+from treaty_contracts.registry import Level, Strength, rule
+
+#: Frames that have broken transports before: terminators, markers, escapes, and the edges of buffers.
+_AWKWARD = (
+    b"\x00", b"\n", b"\r\n\r\n", b"\xff\xfe", b'{"a": 1}', b"[1]", b"null", b" ", "ü".encode("latin-1"),
+    "✓".encode(), bytes(range(256)), b"\x00" * 1000,
+)  # fmt: skip
+_EDGES = (254, 255, 256, 8191, 8192, 8193, 65_535, 65_536)
+
+
+@rule(
+    "LINE-001",
+    level=Level.MUST,
+    sentence="A frame of any bytes, from one byte up to 64 KiB, arrives unchanged in both directions.",
+    intent="Frames are sealed: one bit that changes on the way makes a message worthless.",
+    causes=("the bytes pass through text, base64 or JSON", "a terminator or a length field of 8 or 16 bits",
+            "frames are joined, split or stripped"),
+    mutants=("flips-a-bit", "cuts-at-nul", "cuts-at-64k"),
+    strength=Strength.STOCHASTIC,
+)
+def bytes_travel_unchanged(bench: Bench) -> None:
+    service = bench.name()
+    inbox, line = bench.inbox(service), bench.line()
+    bench.did("sent frames of awkward bytes and drawn ones, and replied each")
+    edges = [bench.random.randbytes(size) for size in _EDGES if size <= bench.guarantees.max_frame]
+    for frame in (*_AWKWARD, *edges):
+        bench.round_trip(line, inbox, service, frame)
+    drawn = st.binary(min_size=1, max_size=2048)
+    bench.each(drawn, lambda frame: bench.round_trip(line, inbox, service, frame))
+
+
+@rule(
+    "LINE-002",
+    level=Level.MUST,
+    sentence="A reply reaches the line that asked and no other, whoever answers whom in which order.",
+    intent="A reply at the wrong line is somebody else's data, and a call that never ends.",
+    causes=("one reply queue or identity for several lines", "the last asker gets the reply",
+            "replies are matched by order"),
+    mutants=("echoes-to-the-wrong-line", "swaps-replies"),
+    strength=Strength.STOCHASTIC,
+)
+def replies_reach_their_line(bench: Bench) -> None:
+    service = bench.name()
+    inbox = bench.inbox(service)
+    other = bench.open("client")
+    lines = [bench.line(), bench.line(), bench.keep(other.dial())]
+    bench.did("three lines, two of them of one transport object, asked; the answers went out in another order")
+
+    def check(order: list[int]) -> None:
+        for number, line in enumerate(lines):
+            line.send(service, b"from %d" % number, bench.times.arrive)
+        deliveries = {delivery.frame: delivery for delivery in (bench.arrives(inbox) for _ in lines)}
+        bench.expect.equal(len(deliveries), len(lines), "how many different frames arrive")
+        for number in order:
+            delivery = deliveries[b"from %d" % number]
+            delivery.reply(delivery.frame)
+            delivery.settle()
+        for number, line in enumerate(lines):
+            bench.expect.equal(bench.returns(line), b"from %d" % number, f"what line {number} gets")
+
+    bench.each(st.permutations(range(len(lines))), check)
+
+
+@rule(
+    "LINE-003",
+    level=Level.MUST,
+    sentence="``receive`` returns None when its timeout is over: not earlier, not much later, and at once for 0.",
+    intent="Deadlines of calls and the end of a service rest on it.",
+    causes=("a poll interval that is longer than the timeout", "a timeout of 0 means for ever to the library below",
+            "a wake-up that brought nothing ends the wait"),
+    mutants=("ignores-timeout", "returns-early"),
+)
+def receive_keeps_its_timeout(bench: Bench) -> None:
+    service = bench.name()
+    inbox, line = bench.inbox(service), bench.line()
+    bench.round_trip(line, inbox, service)
+    for end, receive in (("line", line.receive), ("inbox", inbox.receive)):
+        for timeout in (0.0, 0.05, 0.15):
+            got, took = timed(lambda receive=receive, timeout=timeout: receive(timeout))
+            bench.expect.equal(got, None, f"receive({timeout:g}) at the {end} when nothing was sent")
+            bench.expect.in_time(took, timeout + bench.times.slack, f"receive({timeout:g}) at the {end}")
+            bench.expect.that(took >= timeout * 0.9, f"receive({timeout:g}) at the {end}: not earlier", f"{took:.3f} s")
+
+
+@rule(
+    "LINE-004",
+    level=Level.MUST,
+    sentence="A blocked ``receive`` wakes for a frame at once, at a line and at an inbox.",
+    intent="Otherwise every call takes as long as the poll interval.",
+    causes=("the library is polled", "the wake-up is lost when it comes between check and wait",
+            "another end holds the lock while it waits"),
+    mutants=("never-wakes", "polls-slowly"),
+    strength=Strength.STOCHASTIC,
+)
+def receive_wakes_at_once(bench: Bench) -> None:
+    service = bench.name()
+    inbox, line = bench.inbox(service), bench.line()
+    bench.round_trip(line, inbox, service)
+    bench.did("waited at both ends in a thread each, then sent and replied")
+    for _ in range(bench.profile.rounds):
+        served = Aside(lambda: inbox.receive(bench.times.arrive))
+        answered = Aside(lambda: line.receive(bench.times.arrive))
+        sent = time.monotonic()
+        line.send(service, b"wake up", bench.times.arrive)
+        delivery = served.result(bench.times.arrive)
+        bench.expect.that(delivery is not None, "the frame wakes the inbox", "receive returned None")
+        bench.expect.in_time(served.at - sent, bench.times.slack, "from send to the inbox")
+        replied = time.monotonic()
+        delivery.reply(b"good morning")
+        delivery.settle()
+        bench.expect.equal(answered.result(bench.times.arrive), b"good morning", "what wakes the line")
+        bench.expect.in_time(answered.at - replied, bench.times.slack, "from reply to the line")
+
+
+@rule(
+    "LINE-005",
+    level=Level.MUST,
+    sentence="``close`` from another thread ends a blocked ``receive`` of a line with ClosedError, at once.",
+    intent="A client must be able to close while one of its threads waits.",
+    causes=("close waits for the receiver, or for its lock", "the receiver is not woken",
+            "the library's own error comes through"),
+    mutants=("close-does-not-wake",),
+)
+def close_ends_receive(bench: Bench) -> None:
+    bench.inbox(service := bench.name())
+    for _ in range(bench.profile.rounds):
+        ends_when_closed(bench, bench.line())
+    used = bench.line()
+    used.send(service, b"first", bench.times.arrive)
+    ends_when_closed(bench, used)
+
+
+def ends_when_closed(bench: Bench, end: Line | Inbox) -> None:
+    """Judge what a blocked receive does when another thread closes. For the rule about inboxes as well."""
+    waiting = Aside(lambda: end.receive(bench.times.arrive))
+    waiting.begun.wait(bench.times.arrive)
+    started = time.monotonic()
+    end.close()
+    error = waiting.error(bench.times.arrive)
+    bench.expect.that(isinstance(error, ClosedError), "the blocked receive raises ClosedError", repr(error))
+    bench.expect.in_time(waiting.at - started, bench.times.slack, "from close to the end of the blocked receive")
+
+
+@rule(
+    "LINE-006",
+    level=Level.MUST,
+    sentence="Any number of threads may send on one line at the same time: each frame arrives once and whole.",
+    intent="One client is shared by all threads of a program.",
+    causes=("a socket that is not thread-safe is used without a lock", "parts of two frames are interleaved"),
+    mutants=("interleaves-frames", "loses-every-nth"),
+    strength=Strength.STOCHASTIC,
+)
+def many_threads_send(bench: Bench) -> None:
+    service = bench.name()
+    inbox, line = bench.inbox(service, capacity=10_000), bench.line()
+    senders = 4
+    sent = Counter(
+        b"%d:%d:" % (sender, number) + b"x" * (number * 37)
+        for sender in range(senders)
+        for number in range(bench.profile.burst)
+    )
+    bench.did(f"{senders} threads sent {bench.profile.burst} frames each on one line")
+
+    def send(sender: int) -> None:
+        for frame in sent:
+            if frame.startswith(b"%d:" % sender):
+                line.send(service, frame, bench.times.arrive)
+
+    waits = [Aside(lambda sender=sender: send(sender)) for sender in range(senders)]
+    arrived: Counter[bytes] = Counter()
+    for _ in range(sent.total()):
+        delivery = bench.arrives(inbox)
+        delivery.settle()
+        arrived[delivery.frame] += 1
+    for wait in waits:
+        wait.result(bench.times.arrive)
+    bench.expect.equal(arrived, sent, "the frames that arrive")
+    bench.round_trip(line, inbox, service)
+
+
+@rule(
+    "LINE-007",
+    level=Level.MUST,
+    sentence="A delivery can be replied to any number of times, from any thread, also after it was settled.",
+    intent="Status messages come before the answer, and workers settle when they like.",
+    causes=("the way back is forgotten with the first reply, or with settle", "replies belong to one thread"),
+    mutants=("one-reply-only", "forgets-after-settle"),
+)
+def many_replies(bench: Bench) -> None:
+    service = bench.name()
+    inbox, line = bench.inbox(service), bench.line()
+    line.send(service, b"ask", bench.times.arrive)
+    delivery = bench.arrives(inbox)
+    replies = [b"reply %d" % number for number in range(6)]
+    bench.did("replied from two threads, settled, and replied again")
+    for frame in replies[:2]:
+        delivery.reply(frame)
+    for frame in replies[2:4]:
+        Aside(lambda frame=frame: delivery.reply(frame)).result(bench.times.arrive)
+    delivery.settle()
+    for frame in replies[4:]:
+        delivery.reply(frame)
+    got = [bench.returns(line) for _ in replies]
+    bench.expect.equal(sorted(got), replies, "the replies that arrive")
+
+
+@rule(
+    "LINE-008",
+    level=Level.MUST,
+    needs=("ordered",),
+    sentence="The frames of one line reach a single inbox, and the replies of one delivery their line, as sent.",
+    intent="Status messages are numbered, and a cancellation must not overtake its request.",
+    causes=("several connections or threads carry one line", "frames that were given back are queued at the end"),
+    mutants=("reorders-requests", "reorders-replies", "lies-about-ordered"),
+    strength=Strength.STOCHASTIC,
+)
+def order_is_kept(bench: Bench) -> None:
+    service = bench.name()
+    inbox, line = bench.inbox(service, capacity=10_000), bench.line()
+    frames = [b"%06d" % number for number in range(bench.profile.burst)]
+    bench.did(f"sent {len(frames)} numbered frames, then replied {len(frames)} numbered ones to the last")
+    for frame in frames:
+        line.send(service, frame, bench.times.arrive)
+    deliveries = [bench.arrives(inbox) for _ in frames]
+    bench.expect.equal([delivery.frame for delivery in deliveries], frames, "the order at the inbox")
+    for frame in frames:
+        deliveries[-1].reply(frame)
+    for delivery in deliveries:
+        delivery.settle()
+    bench.expect.equal([bench.returns(line) for _ in frames], frames, "the order at the line")
+
+
+@rule(
+    "LINE-009",
+    level=Level.MUST,
+    sentence="A caller that has gone away is no error for a reply, and disturbs no other caller.",
+    intent="Clients die; a service must not die of it.",
+    causes=("an unroutable reply raises", "a reply to nobody blocks, or breaks the connection that others use"),
+    mutants=("dead-caller-raises",),
+)
+def dead_caller_is_harmless(bench: Bench) -> None:
+    service = bench.name()
+    inbox, gone, here = bench.inbox(service), bench.line(), bench.line()
+    gone.send(service, b"ask and go", bench.times.arrive)
+    delivery = bench.arrives(inbox)
+    gone.close()
+    bench.did("a line asked and closed; it was replied to all the same; another line asked")
+    for number in range(3):
+        _, took = timed(lambda number=number: delivery.reply(b"too late %d" % number))
+        bench.expect.in_time(took, bench.times.slack, "a reply to nobody")
+    delivery.settle()
+    bench.round_trip(here, inbox, service)
+
+
+@rule(
+    "LINE-010",
+    level=Level.MUST,
+    sentence="A name that is no plain token raises InvalidTarget, in send, serve, publish and subscribe.",
+    intent="Separators and wildcards of the library below would let one name reach another one's frames.",
+    causes=("check_name is not called", "the library's own check speaks first"),
+    mutants=("takes-any-name",),
+)
+def names_are_checked(bench: Bench) -> None:
+    line = bench.line()
+    names = ("", "A", "a.b", "a/b", "a b", "*", "#", "ä", "a\x00", "-a", "a" * 65)
+    for name in names:
+        shown = f"the name {name[:8]!r}"
+        bench.expect.raises(InvalidTarget, lambda name=name: line.send(name, b"x", 0), f"send, {shown}")
+        bench.expect.raises(InvalidTarget, lambda name=name: bench.inbox(name), f"serve, {shown}")
+        if bench.guarantees.notifications:
+            bench.expect.raises(InvalidTarget, lambda name=name: bench.feed(name), f"subscribe, {shown}")
+            publish = bench.transport("service").publish
+            bench.expect.raises(InvalidTarget, lambda name=name: publish(name, b"x"), f"publish, {shown}")
+
+
+@rule(
+    "LINE-011",
+    level=Level.MUST,
+    sentence="What a delivery says of where replies go is the address of the line that sent it.",
+    intent="The core compares the two; where they differ a request was redirected and is not answered.",
+    causes=("the address changes after dial", "one of the two is empty and the other is not"),
+    mutants=("misnames-the-asker",),
+)
+def address_is_the_same_at_both_ends(bench: Bench) -> None:
+    service = bench.name()
+    inbox = bench.inbox(service)
+    lines = [bench.line(), bench.line()]
+    for line in lines:
+        line.send(service, b"who am I", bench.times.arrive)
+        delivery = bench.arrives(inbox)
+        bench.expect.equal(delivery.reply_to, line.address, "reply_to of the delivery")
+        delivery.settle()
+        bench.expect.that(len(line.address) <= 255, "an address of at most 255 characters", line.address)

@@ -1,0 +1,25 @@
+"""The command line: ``treaty serve``, ``call``, ``ping``, ``describe``, ``keygen`` and ``demo``.
+
+This room stands on what the core offers to everybody, and must know no adapter. typer and rich are imported only when
+a command runs, so that ``treaty`` without them can say what to install.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+_NEEDED: Final = frozenset({"typer", "rich"})
+
+
+def main() -> int:
+    """Run the command line on ``sys.argv``: see ``treaty --help``, also for the exit codes."""
+    try:
+        from treaty.cli.app import run
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in _NEEDED:
+            raise
+        sys.stderr.write(f"treaty: the command line needs {error.name}: pip install 'treaty[cli]'\n")
+        return 2
+    run()
+    return 0

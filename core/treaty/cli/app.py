@@ -1,0 +1,103 @@
+"""The application: the list of the commands, and the one place where errors become a line and an exit code.
+
+Each command is a module of its own with a function and its ``EXAMPLES``; to add one, write it into ``_COMMANDS``.
+This room must not know what a command does.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+import treaty
+from treaty.cli import call, describe, keygen, ping, serve
+from treaty.cli.demo import command as demo
+from treaty.cli.exits import ExitCode, code_for
+from treaty.cli.help import show_trailer, with_examples
+from treaty.cli.screen import name_error, one_line, show_error
+
+_LOG: Final = logging.getLogger("treaty.cli")
+#: The root of typer's complaints about the command line. Where it lives depends on the version.
+_COMPLAINT: Final[Any] = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
+
+
+_START: Final = """\
+treaty demo
+treaty keygen --out secret.key
+treaty serve examples.slow:Slow --url zmq+tcp://127.0.0.1:5555 --secret-file secret.key
+treaty call slow.echo '{"text": "hi"}' --url zmq+tcp://127.0.0.1:5555 --secret-file secret.key"""
+
+
+class Commands(TyperGroup):
+    """Runs a command; whatever it raises becomes one line on standard error and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except _COMPLAINT as complaint:
+            command = ctx.invoked_subcommand
+            where = f"treaty {command}" if command in self.commands else "treaty"
+            show_error("usage", one_line(f"{complaint.format_message().rstrip('.')} (see '{where} --help')"))
+            raise typer.Exit(ExitCode.USAGE) from None
+        except KeyboardInterrupt:
+            show_error("interrupted", "")
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+        except Exception as error:
+            _LOG.debug("the command failed", exc_info=True)
+            show_error(*name_error(error))
+            raise typer.Exit(code_for(error)) from None
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        super().format_help(ctx, formatter)
+        show_trailer(_START)
+
+
+_COMMANDS: Final[tuple[tuple[str, Callable[..., None], str], ...]] = (
+    ("serve", serve.serve, serve.EXAMPLES),
+    ("call", call.call, call.EXAMPLES),
+    ("ping", ping.ping, ping.EXAMPLES),
+    ("describe", describe.describe, describe.EXAMPLES),
+    ("keygen", keygen.keygen, keygen.EXAMPLES),
+    ("demo", demo.demo, demo.EXAMPLES),
+)
+app: Final = typer.Typer(
+    name="treaty",
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _name, _command, _examples in _COMMANDS:
+    app.command(_name, cls=with_examples(_examples))(_command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"treaty {treaty.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Python services that call each other over any transport."""
+
+
+def run() -> None:
+    """Run the command line on ``sys.argv``; ends with ``SystemExit``."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character is no reason to fail.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name="treaty")

@@ -1,0 +1,62 @@
+"""What a person writes on the command line, turned into what a call takes: parameters and headers.
+
+It must not know calls. The secret is no argument: see ``secret``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+from treaty.messages import Params
+
+
+def read_params(given: str) -> Params:
+    """Read the parameters from an argument, ``-`` (standard input) or ``@file``.
+
+    Raises:
+        typer.BadParameter: unreadable, no JSON, or neither an object nor an array.
+    """
+    where = {"-": "standard input"}.get(given, repr(given[1:]) if given.startswith("@") else "the argument")
+    text = _text(given)
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"{where} is no JSON: {error}", param_hint="PARAMS") from None
+    if not isinstance(value, dict | list):
+        raise typer.BadParameter(
+            f"{where} is neither a JSON object (parameters by name) nor an array (by position)", param_hint="PARAMS"
+        )
+    return value
+
+
+def read_headers(given: list[str]) -> dict[str, str]:
+    """Read ``name=value`` pairs.
+
+    Raises:
+        typer.BadParameter: one has no name or no ``=``.
+    """
+    headers: dict[str, str] = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise typer.BadParameter(f"{pair!r} is not of the form name=value", param_hint="--header")
+        headers[name] = value
+    return headers
+
+
+def _text(given: str) -> str | bytes:
+    try:
+        if given == "-":
+            return sys.stdin.buffer.read()
+        return Path(given[1:]).read_bytes() if given.startswith("@") else given
+    except OSError as error:
+        raise typer.BadParameter(f"{given[1:]!r} cannot be read: {error.strerror}", param_hint="PARAMS") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")

@@ -1,0 +1,87 @@
+"""What goes to the screen, and how: errors and warnings in one line, results as JSON, consoles for the rest.
+
+Text from other processes passes :func:`one_line`, so that it cannot steer the terminal. This room must not know
+commands, services or exit codes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from typing import Any, Final
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from treaty.errors import RemoteError
+
+_PASSWORD: Final = re.compile(r"(://[^\s/@:]*):[^\s/@]*@")
+
+
+def without_password(text: str) -> str:
+    """Return text in which no URL shows its password."""
+    return _PASSWORD.sub(r"\1:***@", text)
+
+
+def one_line(text: str) -> str:
+    """Return text on one line, without passwords, control characters spelled out."""
+    plain = " ".join(without_password(text).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
+
+
+def name_error(error: BaseException) -> tuple[str, str]:
+    """Return type and text of an error, as a person wants to read them."""
+    if isinstance(error, RemoteError) and error.type:
+        trailer = f" (error id {error.error_id})" if error.error_id else ""
+        return one_line(error.type), one_line(error.text + trailer)
+    return type(error).__name__, one_line(str(error))
+
+
+def out() -> Console:
+    """Return a console for standard output, as it is now."""
+    return Console(highlight=False)
+
+
+def err() -> Console:
+    """Return a console for standard error, as it is now."""
+    return Console(stderr=True, highlight=False)
+
+
+def show_error(kind: str, text: str) -> None:
+    """Print ``type: text`` on one line of standard error."""
+    line = Text.assemble((kind, "bold red"), f": {text}" if text else "")
+    err().print(line, soft_wrap=True)
+
+
+def show_warning(text: str) -> None:
+    """Print a warning on one line of standard error."""
+    err().print(Text.assemble(("warning", "bold yellow"), f": {one_line(text)}"), soft_wrap=True)
+
+
+def show_json(value: Any, *, raw: bool = False) -> None:
+    """Print a value as JSON: indented for a person at a terminal, else on one line for a program.
+
+    Args:
+        value: what was decoded from JSON.
+        raw: print text without quotes and escapes, and everything else on one line.
+    """
+    if raw and isinstance(value, str):
+        typer.echo(value)
+        return
+    terminal = sys.stdout.isatty() and not raw
+    ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=2 if terminal else None)
+    # JSON escapes the control characters below U+0020 itself; those above it could still steer a terminal.
+    typer.echo("".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in text) if terminal else text)
+
+
+def start_logging(*, verbose: bool) -> None:
+    """Log to standard error: warnings and worse, or with ``verbose`` everything that Treaty has to say."""
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("treaty").setLevel(logging.DEBUG if verbose else logging.NOTSET)

@@ -1,0 +1,120 @@
+"""Names, guarantees, the common behaviour of resources, and how a URL finds its transport."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from treaty import (
+    ClosedError,
+    ForkedError,
+    Guarantees,
+    InvalidTarget,
+    InvalidURL,
+    MissingExtra,
+    Resource,
+    UnknownScheme,
+    check_name,
+    connect,
+    transport,
+)
+
+from .strategies import tokens
+
+
+@settings(deadline=None)
+@given(tokens)
+def test_a_plain_token_is_a_name(name: str) -> None:
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "-a", "_a", "A", "a.b", "a b", "a\n", "ä", "a/b", "x" * 65, "\N{KELVIN SIGN}", "a*", None, 7, b"a"]
+)
+def test_anything_else_is_no_name(name: Any) -> None:
+    with pytest.raises(InvalidTarget):
+        check_name(name)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=70))
+def test_a_name_is_safe_wherever_a_broker_puts_it(name: str) -> None:
+    try:
+        check_name(name)
+    except InvalidTarget:
+        return
+    assert name.isascii() and len(name) <= 64 and not set(name) - set("abcdefghijklmnopqrstuvwxyz0123456789_-")
+
+
+def test_guarantees_have_no_defaults() -> None:
+    with pytest.raises(TypeError):
+        Guarantees()  # type: ignore[call-arg]
+
+
+class Thing(Resource):
+    def close(self) -> None:
+        self._closed = True
+
+
+def test_a_resource_is_not_used_after_close() -> None:
+    with Thing() as thing:
+        thing.check()
+    assert thing.closed
+    with pytest.raises(ClosedError, match="Thing is closed"):
+        thing.check()
+
+
+def test_a_resource_belongs_to_the_process_that_made_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    thing = Thing()
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert thing.foreign
+    with pytest.raises(ForkedError, match="make a new one"):
+        thing.check()
+    thing.close()
+    with pytest.raises(ClosedError):
+        thing.check()
+
+
+@pytest.mark.parametrize("url", ["", "memory", "memory:x", "://x", "127.0.0.1:5555", "/a/path", "http//x", None, 7])
+def test_what_is_no_url_is_refused_with_an_example(url: Any) -> None:
+    with pytest.raises(InvalidURL, match="write something like"):
+        connect(url)
+
+
+def test_an_unknown_scheme_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UnknownScheme, match="memory"):
+        connect("carrier-pigeon://roof")
+
+
+def register(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    entry = EntryPoint(name=name, value=value, group="treaty.transports")
+    monkeypatch.setattr(transport, "entry_points", lambda group: [entry])
+
+
+def test_a_strangers_transport_is_reached_by_its_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch, "pigeon", f"{__name__}:fly")
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    found: object = connect("pigeon://roof", speed=3)
+    assert found == ("pigeon://roof", 3)
+
+
+def fly(url: str, speed: int) -> tuple[str, int]:
+    return url, speed
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch, "pigeon", "no_such_pigeon:connect")
+    with pytest.raises(MissingExtra, match="no_such_pigeon"):
+        connect("pigeon://roof")
+
+
+def test_a_missing_extra_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "treaty_zmq", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'treaty\[zmq\]'"):
+        connect("zmq+tcp://127.0.0.1:1")
