@@ -46,7 +46,7 @@ class Aside(Generic[_T]):
         self.begun.set()
         try:
             self._result.append(self._action())
-        except BaseException as raised:  # noqa: BLE001 - whoever asks for the result gets it
+        except BaseException as raised:  # whoever asks for the result gets it
             self._error = raised
         self.at = time.monotonic()
         self._over.set()

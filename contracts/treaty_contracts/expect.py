@@ -8,12 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from threading import Event
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 _SHOWN: Final = 400
 
 
-class Violated(Exception):  # noqa: N818 - it is a verdict about somebody else's code, not an error of ours
+class Violated(Exception):
     """A check did not hold."""
 
     def __init__(self, expected: str, observed: str) -> None:
@@ -39,19 +39,28 @@ class Expectations:
         same = observed == wanted and type(observed) is type(wanted)
         self.that(same, f"{what}: {shown(wanted)}", observed)
 
-    def raises(self, kinds: type[BaseException] | tuple[type[BaseException], ...], action: Callable[[], object],
-               what: str) -> BaseException:
+    def raises(
+        self, kinds: type[BaseException] | tuple[type[BaseException], ...], action: Callable[[], object], what: str
+    ) -> BaseException:
         """Check that an action raises one of the given classes, and return what it raised."""
         wanted = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+        found: BaseException | None = None
+        result: object = None
         try:
             result = action()
-        except BaseException as raised:
-            if isinstance(raised, KeyboardInterrupt | Violated):
-                raise
-            self.that(isinstance(raised, kinds), f"{what}: {wanted}", f"{type(raised).__name__}: {raised}")
-            return raised
-        self.that(False, f"{what}: {wanted}", f"no error, but {shown(result)}")  # noqa: FBT003 - it is the verdict
-        raise AssertionError("unreachable")
+        except (KeyboardInterrupt, Violated):
+            raise
+        except BaseException as raised:  # whatever was raised is what is judged
+            found = raised
+        if found is None:
+            self.never(f"{what}: {wanted}", f"no error, but {shown(result)}")
+        self.that(isinstance(found, kinds), f"{what}: {wanted}", f"{type(found).__name__}: {found}")
+        return found
+
+    def never(self, expected: str, observed: object) -> NoReturn:
+        """Say that this point must not be reached."""
+        self.observations += 1
+        raise Violated(expected, shown(observed))
 
     def in_time(self, took: float, limit: float, what: str) -> None:
         """Check that something took at most ``limit`` seconds."""

@@ -54,11 +54,16 @@ def opened(keyring: Keyring, frame: bytes, kinds: bytes = b"qrsnc") -> Message:
     return decode(found.kind, found.body)
 
 
+def asked(keyring: Keyring, frame: bytes) -> Any:
+    """Open the frame of a request."""
+    message = opened(keyring, frame, b"q")
+    assert isinstance(message, Request)
+    return message
+
+
 def answer(question: bytes, value: Any, keyring: Keyring) -> Response:
     """Make the answer to a request's frame."""
-    asked = keyring.open(question, b"q")
-    message = decode(asked.kind, asked.body)
-    assert isinstance(message, Request)
+    message = asked(keyring, question)
     return Response(
         id=message.id, to=_to(question), status=StatusLine(), sender="contract", created=now(), result=value
     )
@@ -66,18 +71,13 @@ def answer(question: bytes, value: Any, keyring: Keyring) -> Response:
 
 def news(question: bytes, reason: str, keyring: Keyring, *, seq: int = 1) -> Status:
     """Make a status message about a request's frame."""
-    message = opened(keyring, question, b"q")
-    assert isinstance(message, Request)
-    return Status(
-        id=message.id, to=_to(question), seq=seq, code=102, reason=reason, sender="contract", created=now()
-    )
+    message = asked(keyring, question)
+    return Status(id=message.id, to=_to(question), seq=seq, code=102, reason=reason, sender="contract", created=now())
 
 
 def notification(topic: str, data: Any) -> Notification:
     """Make a notification."""
-    return Notification(
-        id=os.urandom(16).hex(), topic=topic, data=data, created=now(), ttl=60_000, sender="contract"
-    )
+    return Notification(id=os.urandom(16).hex(), topic=topic, data=data, created=now(), ttl=60_000, sender="contract")
 
 
 def damaged(good: bytes) -> dict[str, bytes]:

@@ -133,8 +133,8 @@ class Recorder(WrappedTransport):
     def line(self, inner: Line) -> Line:
         return _Line(inner, self._trace, self._trace.end("line"))
 
-    def inbox(self, inner: Inbox, service: str) -> Inbox:
+    def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - the trace names ends, not services
         return _Inbox(inner, self._trace, self._trace.end("inbox"))
 
-    def feed(self, inner: Inbox, channel: str) -> Inbox:
+    def feed(self, inner: Inbox, channel: str) -> Inbox:  # noqa: ARG002 - the same
         return _Inbox(inner, self._trace, self._trace.end("feed"))

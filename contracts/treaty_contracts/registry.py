@@ -127,8 +127,11 @@ def problems(made: Rule) -> list[str]:
         found.append("needs a sentence, an intent and likely causes")
     if not made.mutants and made.strength is not Strength.REVIEW:
         found.append("names no broken transport that must die on it")
-    for kind, names, known in (("needs", (*made.needs, *filter(None, [made.refuses])), QUESTIONS),
-                               ("hooks", made.hooks, HOOKS), ("surfaces", made.surfaces, BOTH)):
+    for kind, names, known in (
+        ("needs", (*made.needs, *filter(None, [made.refuses])), QUESTIONS),
+        ("hooks", made.hooks, HOOKS),
+        ("surfaces", made.surfaces, BOTH),
+    ):
         found += [f"{kind}: there is no {name!r}" for name in names if name not in known]
     return found
 

@@ -136,7 +136,7 @@ class _Attempt:
                 self._rule.check(self._bench)
             finally:
                 self._bench.close()
-        except BaseException as raised:  # noqa: BLE001 - whatever it is, it becomes the verdict
+        except BaseException as raised:  # whatever it is, it becomes the verdict
             self._raised = raised
         self._over.set()
 

@@ -3,6 +3,8 @@
 It is plain application code on the public names of ``treaty``. It must not know transports or rules.
 """
 
+# ruff: noqa: ARG002 - every handler takes the message
+
 from __future__ import annotations
 
 import threading

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def contract(target: Target, *, profile: str | Profile = "", seed: int | None = None) -> Callable[[str], None]:
-    """Make the test function that judges a target by every rule: ``test_contract = contract(target)``.
+    """Make the test function that judges a target by every rule.
 
     Args:
         target: the transport in one configuration.
@@ -36,7 +36,7 @@ def contract(target: Target, *, profile: str | Profile = "", seed: int | None = 
     Raises:
         SetupError: this is no target.
     """
-    import pytest  # noqa: PLC0415 - whoever only reads the catalogue needs no pytest
+    import pytest  # whoever only reads the catalogue needs no pytest
 
     if not isinstance(target, Target):
         raise SetupError(f"contract() takes a Target, not {type(target).__name__}: write contract(Target(...))")

@@ -69,7 +69,7 @@ class Blocking:
             value, error = None, None
             try:
                 value = client.call(target, params, timeout=timeout)
-            except BaseException as raised:  # noqa: BLE001 - whatever ends a call is what the rule judges
+            except BaseException as raised:  # whatever ends a call is what the rule judges
                 error = raised
             ticket.future.set_result(Ended(value, error, time.monotonic() - started))
 
@@ -100,7 +100,7 @@ class OnLoop:
             value, error = None, None
             try:
                 value = await client.send(target, params, timeout=timeout)
-            except BaseException as raised:  # noqa: BLE001 - whatever ends a call is what the rule judges
+            except BaseException as raised:  # whatever ends a call is what the rule judges
                 error = raised
             ticket.future.set_result(Ended(value, error, time.monotonic() - started))
 

@@ -87,7 +87,9 @@ def explain(outcome: Outcome, replay: str = "") -> str:
         lines.append("  This is a fault of the contract suite, not of the transport: please report it.")
     violation = outcome.violation
     if violation is not None:
-        lines += _section("done", [*violation.done, *([f"on the {violation.surface} surface"] * bool(violation.surface))])
+        lines += _section(
+            "done", [*violation.done, *([f"on the {violation.surface} surface"] * bool(violation.surface))]
+        )
         lines += _section("expected", [violation.expected])
         lines += _section("observed", [violation.observed])
         lines += _section("frames", violation.trace or ("none crossed the interface",))

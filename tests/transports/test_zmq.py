@@ -17,17 +17,19 @@ from pathlib import Path
 import pytest
 import zmq
 
-from treaty.errors import (
+from treaty import (
     AddressInUse,
     ClosedError,
     ConfigurationError,
     ConnectionLost,
+    Delivery,
     ForkedError,
     FrameTooLarge,
+    Inbox,
     InvalidURL,
+    Line,
     Unavailable,
 )
-from treaty.transport import Delivery, Inbox, Line
 from treaty_zmq import ZmqTransport, connect, parse
 
 PATIENCE = 5.0
@@ -299,6 +301,31 @@ def test_a_restarted_service_is_found_by_the_same_line(url: str) -> None:
                 assert eventually(lambda: not sent(line, b"into the void"))
                 inbox = transport.serve("svc")
         inbox.close()
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "ipc"])
+def test_a_caller_that_waits_learns_once_that_the_connection_broke(scheme: str, place: Path) -> None:
+    url = TCP if scheme == "tcp" else f"zmq+ipc://{place}/s"
+    with connect(url) as transport, connect_after(transport) as other, other.dial() as line:
+        inbox = transport.serve("svc")
+        answer(inbox, line, b"x")
+        closer = threading.Timer(0.02, inbox.close)
+        closer.start()
+        with pytest.raises(ConnectionLost):
+            line.receive(PATIENCE)
+        closer.join()
+        assert line.receive(0) is None
+        with transport.serve("svc") as again:
+            answer(again, line, b"y")
+
+
+def test_a_caller_that_does_not_wait_is_not_told_of_what_it_did_not_lose(url: str) -> None:
+    with connect(url) as transport, connect_after(transport) as other, other.dial() as line:
+        for _ in range(5):
+            with transport.serve("svc") as inbox:
+                assert eventually(lambda: sent(line, b"fence"))
+                must(inbox).settle()
+                answer(inbox, line, b"x")
 
 
 def test_subscribing_where_nobody_is_says_so() -> None:

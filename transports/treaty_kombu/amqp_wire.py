@@ -6,6 +6,7 @@ only append to lists, so that nothing of ours runs inside the driver. It must no
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections import deque
 from contextlib import suppress
@@ -14,8 +15,8 @@ from typing import Any, Final
 from treaty_kombu.link import CONTENT_TYPE, Arrived, driver, readable
 from treaty_kombu.settings import Settings
 
-#: How long the rest of a message may keep us waiting; then the reader goes back to waiting for the socket.
-_REST: Final = 0.05
+#: Under TLS the socket may be readable with nothing in it for us: how long we look before we wait for it again.
+_LOOK: Final = 0.05
 #: How many notifications the broker sends ahead to one subscriber.
 _FEED_AHEAD: Final = 100
 #: What RabbitMQ says of an exchange that does not exist.
@@ -46,14 +47,16 @@ class Wire:
 
     def __init__(self, settings: Settings, timeout: float, heartbeat: int, inflow: Inflow) -> None:
         self._max_frame = settings.max_frame
+        self._confirm = settings.confirm
         self._inflow = inflow
         #: Whether the broker has stopped taking messages, out of memory or disk space.
         self.blocked = False
         #: Requests that the broker has not confirmed yet, by delivery tag, oldest first.
         self.unconfirmed: dict[int, bytes] = {}
-        #: Goes up whenever the driver may have read from the socket.
+        #: Goes up after the driver may have read from the socket: what a reader saw before that may be gone.
         self.reads = 0
         self._sent = 0
+        self._back: Any = None
         self._foreign: list[int] = []
         self._driver: Final = driver(
             "pyamqp",
@@ -65,12 +68,19 @@ class Wire:
             connect_timeout=min(timeout, settings.connect_timeout),
             heartbeat=heartbeat,
             ssl=_tls(settings),
-            transport_options={"on_blocked": self._on_blocked, "on_unblocked": self._on_unblocked},
+            transport_options={
+                "on_blocked": self._on_blocked,
+                "on_unblocked": self._on_unblocked,
+                # Kernel timeouts: those of Python's own sockets would cost a system call more for each part of a frame.
+                "read_timeout": settings.io_timeout,
+                "write_timeout": settings.io_timeout,
+            },
         )
         self._raw: Final = self._driver.establish_connection()
+        self._sock: Final = self._raw.sock  # kept: the driver's own property connects again when there is none
         try:
-            # Bounds every write, and every wait for an answer of the broker that names no timeout of its own.
-            self._raw.sock.settimeout(settings.io_timeout)
+            self._sock.settimeout(None)
+            self._look: Final = _LOOK if settings.tls else None
             self.channel = self._driver.create_channel(self._raw)
         except BaseException:
             self.kill()
@@ -78,22 +88,28 @@ class Wire:
 
     def fileno(self) -> int:
         """The socket, to wait for. The driver reads whole messages and keeps nothing back, save under TLS."""
-        return int(self._raw.sock.fileno())
+        return int(self._sock.fileno())
 
     def buffered(self) -> bool:
         """Whether something was taken from the socket and not read yet: then waiting for the socket is in vain."""
-        sock = self._raw.sock
-        return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
 
     def pending(self) -> bool:
-        """Whether there is something to read."""
-        return self.buffered() or readable(self.fileno())
+        """Whether there is something to read, be it a single byte."""
+        if isinstance(self._sock, ssl.SSLSocket):
+            return self.buffered() or readable(self.fileno())
+        try:
+            self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        return True
 
     # ---- what is declared ----------------------------------------------------------------------------------------
 
     def take_replies(self, queue: str) -> None:
         """Own a queue that lives as long as this connection, and hear about each request what became of it."""
-        self.channel.confirm_select()
+        if self._confirm:
+            self.channel.confirm_select()
         self.channel.events["basic_return"].add(self._on_return)
         self.channel.events["basic_ack"].add(self._on_ack)
         self.channel.events["basic_nack"].add(self._on_nack)
@@ -120,15 +136,36 @@ class Wire:
 
     def request(self, queue: str, frame: bytes, reply_to: str) -> None:
         """Send a request; it is returned if there is no such queue, and refused if the queue is full."""
-        self.reads += 1
-        self._sent += 1
-        self.unconfirmed[self._sent] = frame
+        if self._confirm:
+            self._sent += 1
+            self.unconfirmed[self._sent] = frame
         self.channel.basic_publish(self._message(frame, reply_to), exchange="", routing_key=queue, mandatory=True)
-
-    def reply(self, queue: str, frame: bytes, reply_to: str = "") -> None:
-        """Send to a queue, or nowhere if there is none."""
         self.reads += 1
-        self.channel.basic_publish(self._message(frame, reply_to), exchange="", routing_key=queue)
+
+    def hand_back(self, queue: str, frame: bytes, reply_to: str, tag: int, timeout: float) -> None:
+        """Put a request back into its queue, through the front door: one merely rejected would count as redelivered.
+
+        It is confirmed before the old one is acknowledged. Until then our own place is taken, so that the broker
+        gives it to somebody idle, if there is anybody.
+        """
+        if self._back is None:  # a channel of its own: confirmations would slow down the replies on the other
+            self._back = self._driver.create_channel(self._raw)
+        message = self._message(frame, reply_to)
+        try:
+            self._back.basic_publish_confirm(message, exchange="", routing_key=queue, confirm_timeout=timeout)
+        except Exception:
+            if not self._raw.connected:
+                raise
+            self.channel.basic_reject(tag, requeue=True)  # no room at the front door: better marked than lost
+        else:
+            self.ack(tag)
+        finally:
+            self.reads += 1
+
+    def reply(self, queue: str, frame: bytes) -> None:
+        """Send to a queue, or nowhere if there is none."""
+        self.channel.basic_publish(self._message(frame, ""), exchange="", routing_key=queue)
+        self.reads += 1
 
     def publish(self, exchange: str, frame: bytes, timeout: float) -> None:
         """Send to a fanout exchange and wait until the broker has it. No exchange: nobody is listening."""
@@ -154,10 +191,18 @@ class Wire:
     # ---- what comes in -------------------------------------------------------------------------------------------
 
     def drain(self) -> int:
-        """Read one thing that the broker sent. Returns how many foreign messages were thrown away."""
-        self.reads += 1
-        with suppress(TimeoutError):
-            self._driver.drain_events(self._raw, timeout=_REST)
+        """Read one thing that the broker sent; only if there is one. Returns how many foreign messages were in it.
+
+        The rest of a frame that has begun is waited for. Should it never come, the pulse ends the connection.
+        """
+        try:
+            # A message has three frames or more, and a heartbeat is one that means nothing: never wait for the next.
+            while not self._raw.blocking_read(self._look) and self.pending():
+                pass
+        except TimeoutError:
+            return 0
+        finally:
+            self.reads += 1
         if not self._foreign:
             return 0
         foreign, self._foreign = self._foreign, []
@@ -205,15 +250,19 @@ class Wire:
         finally:
             self.kill()
 
+    def interrupt(self) -> None:
+        """End whatever another thread is stuck in. The one method that needs no lock."""
+        with suppress(OSError):
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)  # not the one of TLS, which would say goodbye
+
     def kill(self) -> None:
-        """Drop the socket. Also ends a write that another thread is stuck in."""
+        """Drop the connection."""
+        self.interrupt()
         self._raw.collect()
 
     def abandon(self) -> None:
         """In a forked child: close our copy of the socket, without the shutdown that the parent would feel."""
-        transport = self._raw._transport  # noqa: SLF001 - the public property connects again when there is none
-        if transport is not None and transport.sock is not None:
-            transport.sock.close()
+        self._sock.close()
 
 
 def _tls(settings: Settings) -> Any:

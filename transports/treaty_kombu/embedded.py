@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from treaty.errors import MissingExtra, Unavailable
+from treaty import MissingExtra, Unavailable
 
 #: Seconds for the other process to come up.
 _START = 30.0

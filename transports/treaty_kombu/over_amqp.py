@@ -15,8 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from treaty.errors import ClosedError, ConnectionLost, Unavailable
-from treaty.transport import Guarantees
+from treaty import ClosedError, ConnectionLost, Guarantees, Unavailable
 from treaty_kombu.amqp_wire import Inflow, Wire
 from treaty_kombu.link import Arrived, Link, Pulse, Role, Waker, log, text
 from treaty_kombu.settings import Settings
@@ -234,7 +233,10 @@ class AmqpLink(Link):
             with self._lock:
                 if wire is not self._wire:
                     return False
-                self._polled = (wire, wire.fileno())
+                descriptor = wire.fileno()
+            if descriptor < 0:
+                return True  # interrupted; reading will say so
+            self._polled = (wire, descriptor)
             self._poll.register(self._polled[1], select.POLLIN)
         own = self._polled[1]
         if wire.buffered():
@@ -277,10 +279,12 @@ class AmqpLink(Link):
             if wire is not self._wire:
                 return  # the broker has given it to somebody else when that connection broke
             try:
-                if not accepted:
-                    # Back through the front door: a message that is merely put back is marked as redelivered.
-                    wire.reply(self.settings.service_queue(self.role.name), arrived.frame, arrived.reply_to)
-                wire.ack(arrived.token[1])
+                tag: int = arrived.token[1]
+                if accepted:
+                    wire.ack(tag)
+                else:
+                    queue, timeout = self.settings.service_queue(self.role.name), self.settings.io_timeout
+                    wire.hand_back(queue, arrived.frame, arrived.reply_to, tag, timeout)
             except Exception as error:
                 self._loss = self._lose(error)
         if self._inflow:
@@ -289,10 +293,15 @@ class AmqpLink(Link):
     # ---- housekeeping --------------------------------------------------------------------------------------------
 
     def _beat(self) -> None:
-        """Read and send heartbeats, when nobody has been inside for a while."""
-        with self._lock:
-            wire = self._wire
-            if wire is None:
+        """Read and send heartbeats, since nobody may have been inside for a while."""
+        wire = self._wire
+        if wire is None:
+            return
+        if not self._lock.acquire(timeout=self.settings.io_timeout):
+            wire.interrupt()  # somebody is stuck in the middle of a message, and finds out by this
+            return
+        try:
+            if wire is not self._wire:
                 return
             try:
                 while len(self._inflow.arrived) < _BACKLOG and wire.pending():
@@ -301,6 +310,8 @@ class AmqpLink(Link):
                 self._check_confirmations(wire)
             except Exception as error:
                 self._loss = self._lose(error)
+        finally:
+            self._lock.release()
         if self._inflow:
             self._waker.set()
 
@@ -319,13 +330,17 @@ class AmqpLink(Link):
         self._closing = True
         self._waker.set()
         polite = self._lock.acquire(timeout=1.0)
+        if not polite:
+            if self._wire is not None:
+                self._wire.interrupt()
+            self._lock.acquire()
         wire, self._wire = self._wire, None
-        if wire is not None:
-            try:
+        try:
+            if wire is not None:
                 wire.close() if polite else wire.kill()
-            except Exception:
-                log.debug("closing the connection to %s failed", self.settings.shown, exc_info=True)
-        if polite:
+        except Exception:
+            log.debug("closing the connection to %s failed", self.settings.shown, exc_info=True)
+        finally:
             self._lock.release()
         if self._pulse is not None:
             self._pulse.stop()

@@ -12,8 +12,7 @@ from collections import Counter
 from queue import Empty
 from typing import Any, Final
 
-from treaty.errors import ClosedError, Unavailable
-from treaty.transport import Guarantees
+from treaty import ClosedError, Guarantees, Unavailable
 from treaty_kombu.link import CONTENT_TYPE, Arrived, Link, Role, driver, log
 from treaty_kombu.settings import Settings
 

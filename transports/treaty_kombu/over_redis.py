@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from treaty.errors import ClosedError, ConnectionLost, TransportError, Unavailable
-from treaty.transport import Guarantees
+from treaty import ClosedError, ConnectionLost, Guarantees, TransportError, Unavailable
 from treaty_kombu.envelope import pack, unpack
 from treaty_kombu.link import Arrived, Link, Pulse, Role, log
 from treaty_kombu.redis_feed import RedisFeed

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any, Final, NoReturn
 
-from treaty.errors import ClosedError, ConnectionLost, TransportError, Unavailable
+from treaty import ClosedError, ConnectionLost, TransportError, Unavailable
 from treaty_kombu.envelope import unpack
 from treaty_kombu.link import Arrived, Link, Role, log, text
 from treaty_kombu.redis_wire import Broker

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from treaty.errors import ConnectionLost, Unavailable
+from treaty import ConnectionLost, Unavailable
 from treaty_kombu.link import driver, log, text
 from treaty_kombu.settings import Settings
 

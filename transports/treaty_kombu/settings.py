@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from treaty.errors import InvalidTarget, InvalidURL
-from treaty.transport import check_name
+from treaty import InvalidTarget, InvalidURL, check_name
 
 #: Scheme: (kind of broker, default port, TLS).
 _SCHEMES: Final = {
@@ -54,6 +53,9 @@ class Settings:
     max_queued: int = 10_000
     #: RabbitMQ: the interval after which two silent ones count as a broken connection.
     heartbeat: int = 10
+    #: RabbitMQ: have it confirm each request. Nobody waits for that, but it costs about a tenth of a call; without it, a
+    #: request that finds the queue full is dropped silently.
+    confirm: bool = True
     #: TLS: the file with the certificates of the authorities to trust.
     ca: str = ""
     #: TLS: do not check who is at the other end. For tests.

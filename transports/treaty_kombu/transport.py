@@ -10,8 +10,18 @@ import threading
 from importlib import import_module
 from typing import Final, TypeVar
 
-from treaty.errors import ClosedError, FrameTooLarge, MissingExtra, Unavailable
-from treaty.transport import Delivery, Guarantees, Inbox, Line, Transport, check_name
+from treaty import (
+    ClosedError,
+    Delivery,
+    FrameTooLarge,
+    Guarantees,
+    Inbox,
+    Line,
+    MissingExtra,
+    Transport,
+    Unavailable,
+    check_name,
+)
 from treaty_kombu.link import Arrived, Link, Role, log
 from treaty_kombu.settings import Settings
 

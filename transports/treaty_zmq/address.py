@@ -10,7 +10,7 @@ import socket
 from dataclasses import dataclass
 from typing import Final
 
-from treaty.errors import InvalidURL
+from treaty import InvalidURL
 
 #: ``sockaddr_un.sun_path`` has 108 bytes, the last of which is zero. The lock file beside it may be longer.
 IPC_PATH_BYTES: Final = 107

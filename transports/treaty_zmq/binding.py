@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 import zmq
 
-from treaty.errors import AddressInUse, Unavailable
+from treaty import AddressInUse, Unavailable
 from treaty_zmq.address import Address
 from treaty_zmq.names import NAMES
 from treaty_zmq.port import Port

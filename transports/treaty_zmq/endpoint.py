@@ -16,8 +16,7 @@ from typing import Final, Protocol
 
 import zmq
 
-from treaty.errors import AddressInUse, ClosedError, ConnectionLost, FrameTooLarge
-from treaty.transport import check_name
+from treaty import AddressInUse, ClosedError, ConnectionLost, FrameTooLarge, check_name
 from treaty_zmq.address import Address
 from treaty_zmq.binding import Binding
 from treaty_zmq.channels import Channels
@@ -26,7 +25,7 @@ from treaty_zmq.inbox import ZmqInbox
 from treaty_zmq.port import Port, Sent, Waker
 from treaty_zmq.pump import Pump
 from treaty_zmq.settings import Settings
-from treaty_zmq.wire import ABSENT, BUSY, END_OF_NAME, HEAD_BYTES, HELLO, PUBLISH, SUBSCRIBE, UNSUBSCRIBE
+from treaty_zmq.wire import ABSENT, BUSY, END_OF_NAME, HEAD_BYTES, PUBLISH, SUBSCRIBE, UNSUBSCRIBE
 
 #: Messages that are read for others before the reader looks at its own clock.
 _TURN: Final = 100
@@ -158,8 +157,6 @@ class Endpoint:
     def _obey(self, message: list[bytes]) -> None:
         peer = message[0]
         match message[1:]:
-            case [b""]:
-                self._port.put(peer, HELLO, b"")
             case [op, channel] if op == SUBSCRIBE and _is_name(channel):
                 self._channels.add(peer, channel)
             case [op, _] if op == UNSUBSCRIBE:

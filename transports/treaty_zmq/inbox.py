@@ -13,8 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from treaty.errors import ClosedError
-from treaty.transport import Delivery, Inbox
+from treaty import ClosedError, Delivery, Inbox
 from treaty_zmq.port import LONGEST, Waker
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from treaty.errors import FrameTooLarge, Unavailable
-from treaty.transport import Line, check_name
+from treaty import FrameTooLarge, Line, Unavailable, check_name
 from treaty_zmq.link import Link
 from treaty_zmq.wire import ABSENT, BUSY, END_OF_NAME
 

@@ -4,6 +4,10 @@ This room knows locks, descriptors and reconnecting. It must not know what the m
 
 No thread serves the socket. The waiting thread polls its descriptor without holding the lock; every other operation
 runs under the lock, does not block, and wakes the waiting thread if it may have taken the descriptor's signal.
+
+``ZMQ_IMMEDIATE`` would keep libzmq from queueing for a peer that is not there. It is not used, because it also throws
+away what came in and was not read yet when the peer goes: the last replies of a service that stops. So the link sends
+only while it sees a connection, and when that is lost takes what came in and drops what did not get out.
 """
 
 from __future__ import annotations
@@ -11,48 +15,53 @@ from __future__ import annotations
 import select
 import threading
 import time
+from collections import deque
 from typing import Final
 
 import zmq
 
-from treaty.errors import ClosedError, Unavailable
+from treaty import ClosedError, ConnectionLost, Unavailable
 from treaty_zmq.address import Address
 from treaty_zmq.contexts import Contexts
 from treaty_zmq.names import NAMES
 from treaty_zmq.port import LONGEST, Port, Sent, Waker
 from treaty_zmq.settings import Settings
+from treaty_zmq.watch import Watch
 
 #: Seconds between two looks of a sender that waits for a connection or for room. Another thread may take the signal.
 _LOOK: Final = 0.01
 
 
 class Link:
-    """A connection that is made again whenever it breaks.
+    """A connection that is made again whenever it breaks."""
 
-    ``announce`` makes each new connection known to the endpoint by an empty message ahead of everything else.
-    """
-
-    def __init__(self, address: Address, settings: Settings, contexts: Contexts, *, announce: bool = False) -> None:
+    def __init__(self, address: Address, settings: Settings, contexts: Contexts) -> None:
         self._address = address
-        self._patience = settings.connect_timeout
+        self._settings = settings
         self._contexts = contexts
         self._lock = threading.Lock()  # for the socket
         self._turn = threading.Lock()  # for the one thread that receives
         self._waiting = False
         self._closed = False
-        self._binding = 0  # the one of an inproc name that we are connected to
+        self._lost = False  # and the receiving thread is to be told
+        self._saved: deque[list[bytes]] = deque()  # what a connection brought before it was lost
         self._waker = Waker()
-        self._port = Port(contexts.take(), zmq.DEALER, settings, ipv6=address.ipv6)
-        self._port.socket.immediate = True  # nothing is queued for a peer that is not there
-        self._port.socket.probe_router = announce
-        self._poll = select.poll()
-        self._poll.register(self._port.fd, select.POLLIN)
-        self._poll.register(self._waker.fd, select.POLLIN)
-        self._named = address.scheme == "inproc"
-        if self._named:
+        self._context = contexts.take()
+        self._binding = 0  # the one of an inproc name that we are connected to
+        self._watch: Watch | None = None  # of any other address
+        self._open()
+        if self._watch is None:
             NAMES.watch(self._waker)
-        else:
-            self._port.socket.connect(address.to_connect())
+
+    def _open(self) -> None:
+        self._port = Port(self._context, zmq.DEALER, self._settings, ipv6=self._address.ipv6)
+        self._poll = select.poll()
+        self._poll.register(self._waker.fd, select.POLLIN)
+        self._poll.register(self._port.fd, select.POLLIN)
+        if self._address.scheme != "inproc":
+            self._watch = Watch(self._context, self._port)
+            self._poll.register(self._watch.fd, select.POLLIN)
+            self._port.socket.connect(self._address.to_connect())
 
     def send(self, parts: tuple[bytes, ...], timeout: float) -> None:
         """Send a message, if need be once there is a connection with room.
@@ -71,53 +80,84 @@ class Link:
                 if self._closed:
                     raise ClosedError("closed while sending")
                 try:
-                    if (not self._named or self._join()) and self._port.put(*parts) is Sent.DONE:
+                    # A waiting thread notices a loss by itself, and at once. Without one, nobody is told of it:
+                    # what is sent from here on is not lost, and an error could not say so.
+                    if (not self._waiting or until) and self._notice():
+                        self._lost = self._lost or self._waiting
+                    if (self._watch.up if self._watch else self._binding) and self._port.put(*parts) is Sent.DONE:
                         return
                 finally:
-                    if self._waiting and self._port.readable():
+                    if self._waiting and (self._saved or self._lost or self._port.readable()):
                         self._waker.wake()
             now = time.monotonic()
-            until = until or now + min(timeout, self._patience)
+            until = until or now + min(timeout, self._settings.connect_timeout)
             if until <= now:
                 raise Unavailable(f"nobody takes messages at {self._address.url}")
             room = select.poll()  # one of its own: several threads may be here
-            room.register(self._port.fd, select.POLLIN)
+            room.register(self._port.fd if self._watch is None or self._watch.up else self._watch.fd, select.POLLIN)
             room.poll(min(until - now, _LOOK) * 1000)
-
-    def _join(self) -> bool:
-        self._binding = NAMES.connect(self._address.rest, self._port.socket, self._binding)
-        return self._binding != 0
 
     def receive(self, timeout: float) -> list[bytes] | None:
         """Return the parts of the next message, or ``None`` after ``timeout`` seconds. 0 never blocks.
 
         Raises:
+            ConnectionLost: once, if the connection was lost while this waited: whatever was sent so far went there.
             ClosedError: closed, before or while waiting.
         """
         until = 0.0
+        look = self._watch is None or timeout <= 0
         with self._turn:
             while True:
                 with self._lock:
                     if self._closed:
                         raise ClosedError("closed while receiving")
-                    # After a poll something is there; before it probably not, and asking costs less than failing.
-                    if until or self._port.readable():
-                        message = self._port.take()
-                        if message is not None:
-                            return message
-                    if self._named and self._join() and self._port.readable():
-                        return self._port.take()
+                    if look and self._notice():
+                        self._lost = True
+                    message = self._next(sure=until > 0)
+                    if message is not None:
+                        return message
                     now = time.monotonic()
                     until = until or now + timeout
                     if until <= now:
                         return None
                     self._waiting = True
                 try:
-                    self._poll.poll(min(until - now, LONGEST) * 1000)
+                    ready = self._poll.poll(min(until - now, LONGEST) * 1000)
                 finally:
                     self._waiting = False
                 if self._waker.pending:
                     self._waker.clear()
+                look = self._watch is None or any(fd == self._watch.fd for fd, _ in ready)
+
+    def _next(self, *, sure: bool) -> list[bytes] | None:
+        if self._saved:
+            return self._saved.popleft()
+        if self._lost:
+            self._lost = False
+            raise ConnectionLost(f"the connection to {self._address.url} was lost")
+        # After a poll something is there; before it probably not, and asking costs less than failing.
+        return self._port.take() if sure or self._port.readable() else None
+
+    def _notice(self) -> bool:
+        """Whether the connection was lost since the last time. Keeps what it brought, drops what did not get out."""
+        if self._watch is None:
+            known = self._binding
+            if NAMES.binding(self._address.rest) != known:
+                self._save()
+                self._binding = NAMES.connect(self._address.rest, self._port.socket, known)
+            return known not in {0, self._binding}
+        if not self._watch.look():
+            return False
+        self._save()
+        if not self._watch.up:  # a socket that only disconnects may still deliver later
+            self._watch.close()
+            self._port.socket.close(linger=0)
+            self._open()
+        return True
+
+    def _save(self) -> None:
+        while (message := self._port.take()) is not None:
+            self._saved.append(message)
 
     def close(self) -> None:
         """Close the socket; what was sent lingers. Ends a ``receive`` in another thread. Idempotent, any thread."""
@@ -126,6 +166,8 @@ class Link:
                 return
             self._closed = True
             self._waker.wake()
+            if self._watch is not None:
+                self._watch.close()
             self._port.socket.close()
         # The receiving thread has left in a moment. It is this one if a signal handler closes.
         left = self._turn.acquire(timeout=1)

@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 import zmq
 
-from treaty.errors import AddressInUse
+from treaty import AddressInUse
 from treaty_zmq.port import Waker
 
 
@@ -45,6 +45,10 @@ class Names:
             if self._bound.pop(name, 0):
                 with contextlib.suppress(zmq.ZMQError):
                     socket.unbind(f"inproc://{name}")
+
+    def binding(self, name: str) -> int:
+        """The current binding of a name; 0 if nobody has bound it."""
+        return self._bound.get(name, 0)
 
     def connect(self, name: str, socket: zmq.Socket[bytes], known: int) -> int:
         """Connect to the current binding of a name.

@@ -17,6 +17,7 @@ import zmq
 
 from treaty_zmq.contexts import Context, keep_after_fork
 from treaty_zmq.settings import Settings
+from treaty_zmq.wire import NAME_BYTES
 
 #: Nothing in this adapter reads more parts than that; a longer message is cut, and a cut one is nothing we know.
 MAX_PARTS: Final = 5
@@ -55,7 +56,7 @@ class Port:
         keep_after_fork(self.socket)
         self.socket.linger = round(settings.linger * 1000)
         self.socket.sndhwm = self.socket.rcvhwm = settings.queue
-        self.socket.maxmsgsize = settings.max_frame
+        self.socket.maxmsgsize = settings.max_frame + NAME_BYTES
         self.socket.handshake_ivl = 2_000
         self.socket.reconnect_ivl, self.socket.reconnect_ivl_max = 20, 250
         self.socket.ipv6 = ipv6

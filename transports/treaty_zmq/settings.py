@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from treaty.errors import ConfigurationError
+from treaty import ConfigurationError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,10 +10,9 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
-from treaty.errors import ConnectionLost, Unavailable
-from treaty.transport import Delivery, Inbox
+from treaty import ConnectionLost, Delivery, Inbox, Unavailable
 from treaty_zmq.link import Link
-from treaty_zmq.wire import FULL, GAP, HELLO, SUBSCRIBE, SUBSCRIBED, UNSUBSCRIBE
+from treaty_zmq.wire import FULL, GAP, SUBSCRIBE, SUBSCRIBED, UNSUBSCRIBE
 
 
 class Note(Delivery):
@@ -30,18 +29,15 @@ class Note(Delivery):
 
 
 class ZmqSubscription(Inbox):
-    """One channel on one connection. The link must announce itself.
-
-    Each new connection is greeted by the endpoint, so a second greeting means that the first connection is gone, and
-    with it the subscription.
-    """
+    """One channel on one connection. If that is lost, the next ``receive`` joins again and then says so."""
 
     def __init__(self, link: Link, channel: str, on_close: Callable[[Inbox], None]) -> None:
         super().__init__()
         self._link = link
         self._channel = channel.encode()
         self._on_close = on_close
-        self._joined = False
+        self._asked = False  # on the current connection
+        self._joined = False  # once, on any connection
 
     def join(self, timeout: float) -> None:
         """Return once the endpoint holds the subscription.
@@ -49,37 +45,51 @@ class ZmqSubscription(Inbox):
         Raises:
             Unavailable: there is no endpoint within ``timeout`` seconds, or it is full.
         """
-        until = time.monotonic() + timeout
-        while not self._joined:
-            message = self._link.receive(max(0.0, until - time.monotonic()))
-            if message is None:
-                raise Unavailable(f"no endpoint to subscribe to {self._channel.decode()!r} at")
-            if len(message) > 1:
-                self._obey(message[0])
+        self._step(time.monotonic() + timeout)
+        if not self._joined:
+            raise Unavailable(f"no endpoint to subscribe to {self._channel.decode()!r} at")
 
     def receive(self, timeout: float) -> Delivery | None:
         self.check()
-        until = time.monotonic() + timeout
-        left = timeout
-        while (message := self._link.receive(left)) is not None:
-            if len(message) == 1:
-                return Note(message[0])
-            self._obey(message[0])
-            left = max(0.0, until - time.monotonic())
-        return None
+        frame = self._step(time.monotonic() + timeout)
+        return None if frame is None else Note(frame)
 
-    def _obey(self, word: bytes) -> None:
-        if word == HELLO:
-            with contextlib.suppress(Unavailable):  # gone again: the next connection is greeted as well
-                self._link.send((SUBSCRIBE, self._channel), 0)
-        elif word == SUBSCRIBED and not self._joined:
+    def _step(self, until: float) -> bytes | None:
+        """Go on until there is a frame, the first acknowledgement, or no time."""
+        left = max(0.0, until - time.monotonic())
+        while True:
+            try:
+                if not self._asked:
+                    self._link.send((SUBSCRIBE, self._channel), left)
+                    self._asked = True
+                message = self._link.receive(left)
+            except ConnectionLost:
+                self._asked = False
+            except Unavailable:
+                pass  # nobody there yet
+            else:
+                if message is None:
+                    return None
+                if len(message) == 1:
+                    return message[0]
+                if self._obey(message[0]):
+                    return None
+            left = max(0.0, until - time.monotonic())
+            if left == 0.0:
+                return None
+
+    def _obey(self, word: bytes) -> bool:
+        """Whether this was the first acknowledgement."""
+        if word == SUBSCRIBED and not self._joined:
             self._joined = True
-        elif word == SUBSCRIBED:
+            return True
+        if word == SUBSCRIBED:
             raise ConnectionLost("the endpoint was gone for a while; what was published meanwhile did not arrive")
-        elif word == GAP:
+        if word == GAP:
             raise ConnectionLost("frames were dropped because this subscriber did not keep up")
-        elif word == FULL:
+        if word == FULL:
             self._refused()
+        return False
 
     def _refused(self) -> NoReturn:
         text = "the endpoint holds as many subscriptions as it may"

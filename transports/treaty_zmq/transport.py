@@ -8,8 +8,19 @@ from __future__ import annotations
 import threading
 from typing import TypeVar
 
-from treaty.errors import AddressInUse, ClosedError, FrameTooLarge, InvalidURL, Unavailable
-from treaty.transport import Guarantees, Inbox, Line, Resource, Transport, check_name
+from treaty import (
+    AddressInUse,
+    ClosedError,
+    FrameTooLarge,
+    Guarantees,
+    Inbox,
+    InvalidURL,
+    Line,
+    Resource,
+    Transport,
+    Unavailable,
+    check_name,
+)
 from treaty_zmq.address import Address
 from treaty_zmq.contexts import INPROC, Contexts
 from treaty_zmq.endpoint import Endpoint
@@ -97,7 +108,7 @@ class ZmqTransport(Transport):
         self.check()
         check_name(channel)
         self._is_client = True
-        inbox = self._keep(ZmqSubscription(self._link(announce=True), channel, self._forget))
+        inbox = self._keep(ZmqSubscription(self._link(), channel, self._forget))
         try:
             inbox.join(self._settings.connect_timeout)
         except BaseException:
@@ -124,10 +135,10 @@ class ZmqTransport(Transport):
         if publisher is not None:
             publisher.close()
 
-    def _link(self, *, announce: bool = False) -> Link:
+    def _link(self) -> Link:
         if self._address.wildcard:
             raise InvalidURL(f"{self.url} can be served, not dialled: use the url of the transport that serves")
-        return Link(self._address, self._settings, self._contexts, announce=announce)
+        return Link(self._address, self._settings, self._contexts)
 
     def _bind(self) -> Endpoint:
         endpoint = Endpoint(self._address, self._settings)

@@ -10,14 +10,15 @@ from typing import Final
 
 #: Between the name of the service and the frame of a request. No name contains it.
 END_OF_NAME: Final = b"\0"
+#: The bytes that the longest name and its end add to a frame.
+NAME_BYTES: Final = 65
 
-# Towards the endpoint. A subscriber's connection starts with one empty part, which libzmq sends (PROBE_ROUTER).
+# Towards the endpoint.
 SUBSCRIBE: Final = b"subscribe"  # channel
 UNSUBSCRIBE: Final = b"unsubscribe"  # channel
 PUBLISH: Final = b"publish"  # channel, frame
 
 # Towards a DEALER.
-HELLO: Final = b"hello"  # empty: the answer to the empty part; a new connection, which holds no subscription
 SUBSCRIBED: Final = b"subscribed"  # empty
 FULL: Final = b"full"  # empty: no room for one more subscription
 GAP: Final = b"gap"  # empty: frames were dropped here because the subscriber did not keep up

@@ -4,7 +4,6 @@ A rule is a small function on a bench. It must not know adapters, nor how it is 
 """
 
 from treaty_contracts.rules import (
-    asyncio,
     auth,
     calls,
     channels,
@@ -13,6 +12,7 @@ from treaty_contracts.rules import (
     life,
     limits,
     lines,
+    loops,
     processes,
     refuse,
     setup,
@@ -20,7 +20,6 @@ from treaty_contracts.rules import (
 )
 
 __all__ = [
-    "asyncio",
     "auth",
     "calls",
     "channels",
@@ -29,6 +28,7 @@ __all__ = [
     "life",
     "limits",
     "lines",
+    "loops",
     "processes",
     "refuse",
     "setup",

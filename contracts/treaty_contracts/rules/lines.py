@@ -3,10 +3,13 @@
 No service and no client is involved: what fails here fails below everything else.
 """
 
+# ruff: noqa: D103 - what a rule demands stands in its sentence
+
 from __future__ import annotations
 
 import time
 from collections import Counter
+from functools import partial
 
 from hypothesis import strategies as st
 
@@ -29,8 +32,11 @@ _EDGES = (254, 255, 256, 8191, 8192, 8193, 65_535, 65_536)
     level=Level.MUST,
     sentence="A frame of any bytes, from one byte up to 64 KiB, arrives unchanged in both directions.",
     intent="Frames are sealed: one bit that changes on the way makes a message worthless.",
-    causes=("the bytes pass through text, base64 or JSON", "a terminator or a length field of 8 or 16 bits",
-            "frames are joined, split or stripped"),
+    causes=(
+        "the bytes pass through text, base64 or JSON",
+        "a terminator or a length field of 8 or 16 bits",
+        "frames are joined, split or stripped",
+    ),
     mutants=("flips-a-bit", "cuts-at-nul", "cuts-at-64k"),
     strength=Strength.STOCHASTIC,
 )
@@ -50,8 +56,11 @@ def bytes_travel_unchanged(bench: Bench) -> None:
     level=Level.MUST,
     sentence="A reply reaches the line that asked and no other, whoever answers whom in which order.",
     intent="A reply at the wrong line is somebody else's data, and a call that never ends.",
-    causes=("one reply queue or identity for several lines", "the last asker gets the reply",
-            "replies are matched by order"),
+    causes=(
+        "one reply queue or identity for several lines",
+        "the last asker gets the reply",
+        "replies are matched by order",
+    ),
     mutants=("echoes-to-the-wrong-line", "swaps-replies"),
     strength=Strength.STOCHASTIC,
 )
@@ -82,8 +91,11 @@ def replies_reach_their_line(bench: Bench) -> None:
     level=Level.MUST,
     sentence="``receive`` returns None when its timeout is over: not earlier, not much later, and at once for 0.",
     intent="Deadlines of calls and the end of a service rest on it.",
-    causes=("a poll interval that is longer than the timeout", "a timeout of 0 means for ever to the library below",
-            "a wake-up that brought nothing ends the wait"),
+    causes=(
+        "a poll interval that is longer than the timeout",
+        "a timeout of 0 means for ever to the library below",
+        "a wake-up that brought nothing ends the wait",
+    ),
     mutants=("ignores-timeout", "returns-early"),
 )
 def receive_keeps_its_timeout(bench: Bench) -> None:
@@ -92,7 +104,7 @@ def receive_keeps_its_timeout(bench: Bench) -> None:
     bench.round_trip(line, inbox, service)
     for end, receive in (("line", line.receive), ("inbox", inbox.receive)):
         for timeout in (0.0, 0.05, 0.15):
-            got, took = timed(lambda receive=receive, timeout=timeout: receive(timeout))
+            got, took = timed(partial(receive, timeout))
             bench.expect.equal(got, None, f"receive({timeout:g}) at the {end} when nothing was sent")
             bench.expect.in_time(took, timeout + bench.times.slack, f"receive({timeout:g}) at the {end}")
             bench.expect.that(took >= timeout * 0.9, f"receive({timeout:g}) at the {end}: not earlier", f"{took:.3f} s")
@@ -103,8 +115,11 @@ def receive_keeps_its_timeout(bench: Bench) -> None:
     level=Level.MUST,
     sentence="A blocked ``receive`` wakes for a frame at once, at a line and at an inbox.",
     intent="Otherwise every call takes as long as the poll interval.",
-    causes=("the library is polled", "the wake-up is lost when it comes between check and wait",
-            "another end holds the lock while it waits"),
+    causes=(
+        "the library is polled",
+        "the wake-up is lost when it comes between check and wait",
+        "another end holds the lock while it waits",
+    ),
     mutants=("never-wakes", "polls-slowly"),
     strength=Strength.STOCHASTIC,
 )
@@ -120,6 +135,7 @@ def receive_wakes_at_once(bench: Bench) -> None:
         line.send(service, b"wake up", bench.times.arrive)
         delivery = served.result(bench.times.arrive)
         bench.expect.that(delivery is not None, "the frame wakes the inbox", "receive returned None")
+        assert delivery is not None
         bench.expect.in_time(served.at - sent, bench.times.slack, "from send to the inbox")
         replied = time.monotonic()
         delivery.reply(b"good morning")
@@ -133,8 +149,11 @@ def receive_wakes_at_once(bench: Bench) -> None:
     level=Level.MUST,
     sentence="``close`` from another thread ends a blocked ``receive`` of a line with ClosedError, at once.",
     intent="A client must be able to close while one of its threads waits.",
-    causes=("close waits for the receiver, or for its lock", "the receiver is not woken",
-            "the library's own error comes through"),
+    causes=(
+        "close waits for the receiver, or for its lock",
+        "the receiver is not woken",
+        "the library's own error comes through",
+    ),
     mutants=("close-does-not-wake",),
 )
 def close_ends_receive(bench: Bench) -> None:
@@ -182,7 +201,7 @@ def many_threads_send(bench: Bench) -> None:
             if frame.startswith(b"%d:" % sender):
                 line.send(service, frame, bench.times.arrive)
 
-    waits = [Aside(lambda sender=sender: send(sender)) for sender in range(senders)]
+    waits = [Aside(partial(send, sender)) for sender in range(senders)]
     arrived: Counter[bytes] = Counter()
     for _ in range(sent.total()):
         delivery = bench.arrives(inbox)
@@ -212,7 +231,7 @@ def many_replies(bench: Bench) -> None:
     for frame in replies[:2]:
         delivery.reply(frame)
     for frame in replies[2:4]:
-        Aside(lambda frame=frame: delivery.reply(frame)).result(bench.times.arrive)
+        Aside(partial(delivery.reply, frame)).result(bench.times.arrive)
     delivery.settle()
     for frame in replies[4:]:
         delivery.reply(frame)
@@ -262,7 +281,7 @@ def dead_caller_is_harmless(bench: Bench) -> None:
     gone.close()
     bench.did("a line asked and closed; it was replied to all the same; another line asked")
     for number in range(3):
-        _, took = timed(lambda number=number: delivery.reply(b"too late %d" % number))
+        _, took = timed(partial(delivery.reply, b"too late %d" % number))
         bench.expect.in_time(took, bench.times.slack, "a reply to nobody")
     delivery.settle()
     bench.round_trip(here, inbox, service)
@@ -281,12 +300,12 @@ def names_are_checked(bench: Bench) -> None:
     names = ("", "A", "a.b", "a/b", "a b", "*", "#", "ä", "a\x00", "-a", "a" * 65)
     for name in names:
         shown = f"the name {name[:8]!r}"
-        bench.expect.raises(InvalidTarget, lambda name=name: line.send(name, b"x", 0), f"send, {shown}")
-        bench.expect.raises(InvalidTarget, lambda name=name: bench.inbox(name), f"serve, {shown}")
+        bench.expect.raises(InvalidTarget, partial(line.send, name, b"x", 0), f"send, {shown}")
+        bench.expect.raises(InvalidTarget, partial(bench.inbox, name), f"serve, {shown}")
         if bench.guarantees.notifications:
-            bench.expect.raises(InvalidTarget, lambda name=name: bench.feed(name), f"subscribe, {shown}")
+            bench.expect.raises(InvalidTarget, partial(bench.feed, name), f"subscribe, {shown}")
             publish = bench.transport("service").publish
-            bench.expect.raises(InvalidTarget, lambda name=name: publish(name, b"x"), f"publish, {shown}")
+            bench.expect.raises(InvalidTarget, partial(publish, name, b"x"), f"publish, {shown}")
 
 
 @rule(

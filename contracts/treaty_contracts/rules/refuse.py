@@ -4,9 +4,12 @@ happens that would look as if it worked. Exactly one of such a rule and its coun
 It must not know which transport declares what.
 """
 
+# ruff: noqa: D103 - what a rule demands stands in its sentence
+
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 from treaty import AddressInUse, DeadlineExceeded, Unavailable, Unsupported
 from treaty_contracts.bench import Bench
@@ -29,7 +32,7 @@ def no_notifications(bench: Bench) -> None:
         ("publish", lambda: bench.transport("service").publish(channel, b"x")),
         ("subscribe", lambda: bench.feed(channel)),
     ):
-        error, took = timed(lambda what=what, use=use: bench.expect.raises(Unsupported, use, what))
+        error, took = timed(partial(bench.expect.raises, Unsupported, use, what))
         bench.expect.in_time(took, bench.times.slack, f"{what}, until {type(error).__name__}")
 
 
@@ -49,9 +52,7 @@ def no_competing(bench: Bench) -> None:
     other = bench.open("service")
     bench.did("served, then served the same service again: from the same transport object, then from another")
     for what, use in (("the same", lambda: bench.inbox(service)), ("another", lambda: other.serve(service, 1))):
-        error, took = timed(
-            lambda what=what, use=use: bench.expect.raises(AddressInUse, use, f"serve from {what} transport object")
-        )
+        error, took = timed(partial(bench.expect.raises, AddressInUse, use, f"serve from {what} transport object"))
         bench.expect.in_time(took, bench.times.slack, f"serve, until {type(error).__name__}")
         bench.round_trip(line, inbox, service, what.encode())
         bench.round_trip(bench.line(), inbox, service, what.encode())

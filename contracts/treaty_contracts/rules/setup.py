@@ -3,6 +3,8 @@
 Each of these rules is small on purpose: when one fails, the rest is blocked and not a cascade of failures.
 """
 
+# ruff: noqa: D103 - what a rule demands stands in its sentence
+
 from __future__ import annotations
 
 from treaty import Guarantees
@@ -17,8 +19,11 @@ _SMALLEST_LIMIT = 64 * 1024
     level=Level.MUST,
     sentence="A transport opens, carries one request to a service and the answer back, and closes.",
     intent="Nothing else can be judged on a transport that does not do this.",
-    causes=("the two ends do not have the same address", "the target needs something that is not running",
-            "serve returns before the service can be reached"),
+    causes=(
+        "the two ends do not have the same address",
+        "the target needs something that is not running",
+        "serve returns before the service can be reached",
+    ),
     mutants=("dead", "loses-replies"),
 )
 def opens_echoes_closes(bench: Bench) -> None:
@@ -37,8 +42,11 @@ def opens_echoes_closes(bench: Bench) -> None:
     level=Level.MUST,
     sentence="A transport answers every question of its declaration, and both ends give the same answers.",
     intent="What is declared decides which rules apply, and what users may rely on.",
-    causes=("guarantees is not set before __init__ returns", "an answer is of another type",
-            "the answers depend on which end asks"),
+    causes=(
+        "guarantees is not set before __init__ returns",
+        "an answer is of another type",
+        "the answers depend on which end asks",
+    ),
     mutants=("declares-nonsense",),
 )
 def declaration_is_complete(bench: Bench) -> None:

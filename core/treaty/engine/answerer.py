@@ -285,7 +285,7 @@ class Answerer:
         self, written: tuple[ErrorInfo, StatusLine], *, identifier: str, to: str, key: Key, now: Instant
     ) -> bytes:
         info, status = written
-        text = info.message[:1000]
+        text = info.message[:300]
         short = ErrorData(type=info.data.type[:100], args=[text], error_id=info.data.error_id)
         for attempt in (info, ErrorInfo(code=info.code, message=text, data=short)):
             message = Response(
@@ -295,4 +295,4 @@ class Answerer:
                 return self._keyring.seal(Response.kind, encode(message), key=key, limit=self._max_frame)
             except (EncodingError, FrameTooLarge):
                 continue
-        raise AssertionError("an error of a thousand characters cannot be sent: max_frame is too small")
+        raise AssertionError("an error of three hundred characters cannot be sent: max_frame is too small")

@@ -1,0 +1,114 @@
+"""What pytest has to know about our own tests: options, Hypothesis profiles, and one line for each transport at the end.
+
+Nothing here is shipped: whoever runs the contract on a transport of their own needs no conftest.
+"""
+
+# ruff: noqa: D103 - pytest describes its hooks
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Generator
+from typing import Final
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+_TRANSPORTS: Final = ("memory", "zmq", "kombu")
+#: Our profile: the one of Hypothesis, and the one of the contract.
+_PROFILES: Final = {"dev": "quick", "ci": "standard", "deep": "deep"}
+_OUTCOMES: Final = pytest.StashKey[dict[str, Counter[str]]]()
+_REASONS: Final = pytest.StashKey[dict[str, dict[str, int]]]()
+
+for _name, _examples in (("dev", 50), ("ci", 200), ("deep", 20_000)):
+    settings.register_profile(
+        f"treaty-{_name}",
+        max_examples=_examples,
+        deadline=None,
+        derandomize=_name == "dev",
+        suppress_health_check=[HealthCheck.too_slow],
+        print_blob=True,
+    )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("treaty")
+    group.addoption(
+        "--transport",
+        action="append",
+        choices=_TRANSPORTS,
+        default=[],
+        help="run only what belongs to this transport: the contract on each of its configurations, and the adapter's "
+        "own tests (tests/transports/test_<name>.py). May be given several times. Everything else is deselected, "
+        "the tests of the core as well.",
+    )
+    group.addoption(
+        "--profile",
+        choices=tuple(_PROFILES),
+        default=os.environ.get("TREATY_TEST_PROFILE", "dev"),
+        help="how thoroughly to look: dev draws few cases, the same each time; ci draws more, deep very many. The "
+        "contract runs with its profile quick, standard or deep. Default: dev, or TREATY_TEST_PROFILE.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    profile = config.getoption("--profile")
+    settings.load_profile(f"treaty-{profile}")
+    os.environ.setdefault("TREATY_PROFILE", _PROFILES[profile])
+    config.stash[_OUTCOMES] = {}
+    config.stash[_REASONS] = {}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    chosen = config.getoption("--transport")
+    if not chosen:
+        return
+    kept = [item for item in items if _belongs(item, chosen)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    items[:] = kept
+
+
+def _belongs(item: pytest.Item, chosen: list[str]) -> bool:
+    target = _target(item)
+    if target:
+        return target.partition("/")[0] in chosen
+    return item.path.parent.name == "transports" and item.path.stem.removeprefix("test_") in chosen
+
+
+def _target(item: pytest.Item) -> str:
+    return str(getattr(getattr(item, "function", None), "contract_target", ""))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    target = _target(item)
+    if target and (report.when == "call" or report.outcome != "passed"):
+        item.config.stash[_OUTCOMES].setdefault(target, Counter())[report.outcome] += 1
+        if report.skipped and isinstance(report.longrepr, tuple):
+            reasons = item.config.stash[_REASONS].setdefault(target, {})
+            reason = report.longrepr[2].removeprefix("Skipped: ")
+            reasons[reason] = reasons.get(reason, 0) + 1
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    outcomes = config.stash[_OUTCOMES]
+    if not outcomes:
+        return
+    terminalreporter.section("contract")
+    width = max(map(len, outcomes)) + 2
+    for target, counted in outcomes.items():
+        reasons = config.stash[_REASONS].get(target, {})
+        terminalreporter.line(f"{target:<{width}}{_line(counted, reasons)}")
+
+
+def _line(counted: Counter[str], reasons: dict[str, int]) -> str:
+    run = counted["passed"] + counted["failed"]
+    why = "; ".join(reasons)
+    if not run:
+        return f"not run: {why}"
+    parts = [f"{counted['passed']} passed", *([f"{counted['failed']} failed"] * bool(counted["failed"]))]
+    parts += [f"{counted['skipped']} not run ({why})"] * bool(counted["skipped"])
+    return f"{counted.total()} rules: {', '.join(parts)}"

@@ -1,0 +1,272 @@
+"""LIFE: opening, closing, and what is left behind.
+
+What a process holds is read from the process itself: its threads, and its descriptors where the system lists them.
+"""
+
+# ruff: noqa: D103 - what a rule demands stands in its sentence
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from treaty import (
+    Client,
+    ClosedError,
+    ConnectionLost,
+    DeadlineExceeded,
+    Inbox,
+    Line,
+    Unavailable,
+)
+from treaty_contracts.aside import Aside
+from treaty_contracts.bench import Bench
+from treaty_contracts.expect import timed, until
+from treaty_contracts.registry import BOTH, Level, rule
+from treaty_contracts.subject import Subject
+
+_DESCRIPTORS: Final = Path("/proc/self/fd")
+
+
+@rule(
+    "LIFE-001",
+    level=Level.MUST,
+    sentence="``close`` of anything is idempotent, never raises, and works while another thread is inside.",
+    intent="Programs end in every order, and usually twice.",
+    causes=("the second close touches what the first one freed", "close waits for a lock that a receiver holds"),
+    mutants=("second-close-raises", "close-does-not-wake", "holds-the-lock-while-blocked"),
+)
+def close_is_idempotent(bench: Bench) -> None:
+    near, far = bench.open("client"), bench.open("service")
+    line, inbox = near.dial(), far.serve(bench.name(), 1)
+    ends: list[Line | Inbox] = [line, inbox]
+    if bench.guarantees.notifications:
+        ends.append(near.subscribe(bench.name("c")))
+    blocked = [Aside(partial(end.receive, bench.times.arrive)) for end in ends]
+    for waiting in blocked:
+        waiting.begun.wait(bench.times.arrive)
+    bench.did("closed a transport while threads waited at its line, its inbox and its subscription; closed all again")
+    for transport in (near, far):
+        _, took = timed(partial(_aside, bench, transport.close))
+        bench.expect.in_time(took, bench.times.slack * 2, "close of a transport")
+    for waiting in blocked:
+        error = waiting.error(bench.times.arrive)
+        bench.expect.that(isinstance(error, ClosedError), "a blocked receive raises ClosedError", repr(error))
+    for end in (*ends, near, far, *ends):
+        name = type(end).__mro__[-3].__name__
+        error = _raised(end.close)
+        bench.expect.equal(error, None, f"what a second close raises ({name})")
+
+
+@rule(
+    "LIFE-002",
+    level=Level.MUST,
+    surfaces=BOTH,
+    sentence="Calls that are open when their client is closed end at once, with ClosedError.",
+    intent="Nobody may wait for an answer that nobody can receive any more.",
+    causes=("close does not wake the receiver",),
+    mutants=("close-does-not-wake",),
+)
+def open_calls_end_with_the_client(bench: Bench) -> None:
+    service = bench.name()
+    inbox, client = bench.inbox(service), bench.client()
+    tickets = [bench.start(client, f"{service}.echo") for _ in range(3)]
+    for _ in tickets:
+        bench.arrives(inbox)
+    _, took = timed(partial(_aside, bench, client.close))
+    bench.expect.in_time(took, bench.times.slack * 2, "close of a client with open calls")
+    for ticket in tickets:
+        ended = ticket.wait(bench.times.slack)
+        bench.expect.that(isinstance(ended.error, ClosedError), "ClosedError", f"{ended.value!r}, {ended.error!r}")
+
+
+@rule(
+    "LIFE-003",
+    level=Level.MUST,
+    sentence="Whatever is used after close raises ClosedError.",
+    intent="What opens again silently is never closed, and what fails oddly is never understood.",
+    causes=("check() is not called first", "the library's own error comes through", "a closed end connects again"),
+    mutants=("reopens-silently", "foreign-error-after-close"),
+)
+def use_after_close(bench: Bench) -> None:
+    service, channel = bench.name(), bench.name("c")
+    near, far = bench.open("client"), bench.open("service")
+    line, inbox = near.dial(), far.serve(service, 2)
+    line.send(service, b"before", bench.times.arrive)
+    delivery = bench.arrives(inbox)
+    uses: dict[str, Callable[[], Any]] = {
+        "line.send": lambda: line.send(service, b"after", bench.times.brief),
+        "line.receive": lambda: line.receive(bench.times.brief),
+        "inbox.receive": lambda: inbox.receive(bench.times.brief),
+        "delivery.reply": lambda: delivery.reply(b"after"),
+        "transport.dial": near.dial,
+        "transport.serve": lambda: far.serve(bench.name(), 1),
+    }
+    if bench.guarantees.notifications:
+        feed = near.subscribe(channel)
+        feed.close()
+        uses["subscription.receive"] = lambda: feed.receive(bench.times.brief)
+        uses["transport.publish"] = lambda: far.publish(channel, b"after")
+        uses["transport.subscribe"] = lambda: near.subscribe(channel)
+    for end in (line, inbox, near, far):
+        end.close()
+    for name, use in uses.items():
+        bench.expect.raises(ClosedError, use, f"{name} after close")
+    bench.expect.equal(_raised(delivery.settle), None, "what settle raises after close")
+
+
+@rule(
+    "LIFE-004",
+    level=Level.MUST,
+    sentence="After close no thread and no descriptor is left.",
+    intent="A program that opens and closes all day must not die of it in the evening.",
+    causes=("a thread is not joined", "a socket, pipe or poll object is not closed", "a context or pool is kept"),
+    mutants=("leaks-a-thread", "leaks-a-descriptor"),
+)
+def nothing_is_left(bench: Bench) -> None:
+    def live() -> None:
+        near, far = bench.target.opened(bench.context("client")), bench.target.opened(bench.context("service"))
+        subject = _named(bench)(far, secret=bench.secret, drain=0.2)
+        with subject:
+            from_client = Client(near, secret=bench.secret, timeout=bench.times.arrive)
+            from_client.call(f"{subject.name}.echo", [1])
+            from_client.send(f"{subject.name}.echo_later", [1]).result(bench.times.arrive)
+            if near.guarantees.notifications:
+                from_client.subscribe(f"{subject.name}.#", lambda _: None)
+                subject.publish("event", 1)
+            from_client.close()
+        near.close()
+        far.close()
+
+    bench.did("opened, called, subscribed and closed: once to warm up, then a few times between two looks")
+    live()
+    before = _held()
+    for _ in range(bench.profile.rounds):
+        live()
+    bench.expect.that(
+        until(lambda: not _held() - before, bench.times.slack), "nothing beyond what was there", dict(_held() - before)
+    )
+
+
+@rule(
+    "LIFE-005",
+    level=Level.SHOULD,
+    sentence="An address that was closed can be served again at once.",
+    intent="A restart should not wait for a timer of the operating system.",
+    causes=("the socket lingers", "the name of the old reader is still registered"),
+    mutants=("lingers",),
+)
+def address_is_free_at_once(bench: Bench) -> None:
+    service = bench.name()
+    for number in range(bench.profile.rounds + 1):
+        transport = bench.open("service")
+        inbox = transport.serve(service, 1)
+        bench.round_trip(bench.line(), inbox, service, b"%d" % number)
+        transport.close()
+
+
+@rule(
+    "LIFE-006",
+    level=Level.MUST,
+    surfaces=BOTH,
+    sentence="A client that outlives its service reaches the next one; at most one call fails on the way, typed.",
+    intent="Services are restarted; their callers are not.",
+    causes=("a broken connection is not replaced", "requests go to the queue of the one that is gone"),
+    mutants=("stale-link",),
+)
+def calls_work_after_a_restart(bench: Bench) -> None:
+    name, client = bench.name(), bench.client()
+    bench.did("stopped a service and closed its transport, and started both again, while a client stayed")
+    for number in range(2):
+        transport = bench.open("service")
+        subject = bench.subject(transport=transport, name=name)
+        ended = bench.call(client, f"{name}.echo", [number])
+        if number and ended.error is not None:
+            fits = isinstance(ended.error, ConnectionLost | Unavailable)
+            bench.expect.that(fits, "ConnectionLost or Unavailable, if anything", repr(ended.error))
+            ended = bench.call(client, f"{name}.echo", [number])
+        bench.expect.equal((ended.value, ended.error), (number, None), f"the call after {number} restarts")
+        subject.stop()
+        transport.close()
+
+
+@rule(
+    "LIFE-008",
+    level=Level.MUST,
+    sentence="A transport on which no line and no inbox is open holds no thread and no descriptor.",
+    intent="A transport object is made early and shared; what it costs should be what is used.",
+    causes=("the connection belongs to the transport and not to its ends",),
+    mutants=("transport-keeps-a-thread",),
+)
+def idle_transport_holds_nothing(bench: Bench) -> None:
+    near, far = bench.transport("client"), bench.transport("service")
+
+    def live() -> None:
+        service = bench.name()
+        line, inbox = near.dial(), far.serve(service, 1)
+        bench.round_trip(line, inbox, service)
+        line.close()
+        inbox.close()
+
+    live()
+    fresh = bench.open("client")
+    before = _held()
+    for _ in range(bench.profile.rounds):
+        live()
+    bench.expect.that(
+        until(lambda: not _held() - before, bench.times.slack), "nothing beyond what was there", dict(_held() - before)
+    )
+    fresh.close()
+
+
+@rule(
+    "LIFE-009",
+    level=Level.MUST,
+    surfaces=BOTH,
+    sentence="A call whose service stops in the middle ends typed, by its deadline at the latest.",
+    intent="Every call ends, whatever happens to the other end.",
+    causes=("close drops the answers that were just handed over", "the caller is not told, and its deadline is lost"),
+    mutants=("ignores-timeout",),
+)
+def service_stops_in_mid_call(bench: Bench) -> None:
+    subject, client = bench.subject(), bench.client()
+    ticket = bench.start(client, f"{subject.name}.wait", {"gate": "never"}, timeout=bench.times.brief * 4)
+    begun = subject.started["never"].wait(bench.times.arrive)
+    bench.expect.that(begun, "the handler runs", "it does not")
+    subject.stop(drain=0)
+    ended = bench.end(ticket, bench.times.brief * 4)
+    subject.gates["never"].set()
+    fits = isinstance(ended.error, ConnectionLost | DeadlineExceeded)
+    bench.expect.that(fits, "ConnectionLost or DeadlineExceeded", f"{ended.value!r}, {ended.error!r}")
+
+
+def _named(bench: Bench) -> type[Subject]:
+    return type("Subject", (Subject,), {"name": bench.name()})
+
+
+def _held() -> Counter[str]:
+    """Count what this process holds: threads by name, and descriptors by what they lead to, without numbers."""
+    held = Counter(f"thread {thread.name}" for thread in threading.enumerate())
+    if _DESCRIPTORS.is_dir():
+        for link in _DESCRIPTORS.iterdir():
+            try:
+                held[f"descriptor of {str(link.readlink()).partition(':')[0]}"] += 1
+            except OSError:
+                continue  # closed meanwhile: the listing itself, for one
+    return held
+
+
+def _aside(bench: Bench, action: Callable[[], object]) -> object:
+    return Aside(action).result(bench.times.arrive)
+
+
+def _raised(action: Callable[[], object]) -> BaseException | None:
+    try:
+        action()
+    except Exception as raised:  # whatever it is, it is the observation
+        return raised
+    return None

@@ -1,0 +1,171 @@
+"""LINE, INBOX, LIFE and REFUSE: what happens across processes, and in a forked child.
+
+Each child opens a transport of its own, or proves that it cannot use its parent's. It must not know adapters.
+"""
+
+# ruff: noqa: D103 - what a rule demands stands in its sentence
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from treaty import ForkedError, Resource, TransportError
+from treaty_contracts.bench import Bench
+from treaty_contracts.forking import Child
+from treaty_contracts.registry import Level, rule
+
+
+def _ask(bench: Bench, service: str, frame: bytes) -> Callable[[], str | None]:
+    """Return the work of a child that asks one question over a transport of its own."""
+
+    def work() -> str | None:
+        transport = bench.target.opened(bench.context("client"))
+        line = transport.dial()
+        try:
+            line.send(service, frame, bench.times.arrive)
+            answer = line.receive(bench.times.arrive)
+        finally:
+            transport.close()
+        return None if answer is None else answer.decode()
+
+    return work
+
+
+@rule(
+    "LINE-014",
+    level=Level.MUST,
+    needs=("crosses_processes",),
+    sentence="A line in one process reaches an inbox in another one, and the reply comes back.",
+    intent="It was declared, and it is what services are for.",
+    causes=("the address means something only in this process", "a global of the library does not survive a fork"),
+    mutants=("lies-about-processes",),
+)
+def crosses_processes(bench: Bench) -> None:
+    service = bench.name()
+    inbox = bench.inbox(service)
+    bench.did("a forked child opened a transport of its own, and sent a frame")
+    child = Child(_ask(bench, service, b"from the child"), bench.times.arrive * 2)
+    try:
+        delivery = bench.arrives(inbox, "a frame from another process")
+        bench.expect.equal(delivery.frame, b"from the child", "what the other process sent")
+        delivery.reply(b"to the child")
+        delivery.settle()
+        bench.expect.equal(child.report(), "to the child", "what the other process gets")
+    finally:
+        child.kill()
+    bench.round_trip(bench.line(), inbox, service)
+
+
+@rule(
+    "REFUSE-CROSSES-PROCESSES",
+    level=Level.MUST,
+    refuses="crosses_processes",
+    sentence="Where processes are not crossed, a send from another one is a TransportError, and nothing arrives.",
+    intent="A frame that seems to have been sent, and was not, is a call that never ends.",
+    causes=("the frame goes into a copy of the queues that nobody reads",),
+    mutants=("sends-into-a-copy",),
+)
+def does_not_cross_processes(bench: Bench) -> None:
+    service = bench.name()
+    bench.transport("service")
+    limit = (bench.guarantees.notices_absence or 0.0) + bench.times.arrive
+
+    def work() -> str:
+        transport = bench.target.opened(bench.context("client"))
+        try:
+            line = transport.dial()
+            line.send(service, b"from the child", bench.times.brief)
+            answer = line.receive(limit)
+        except TransportError:
+            return "refused"
+        finally:
+            transport.close()
+        return f"sent, and received {answer!r}"
+
+    child = Child(work, limit * 2)
+    try:
+        inbox = bench.inbox(service)
+        bench.expect.equal(child.report(), "refused", "what a send from another process comes to")
+        bench.round_trip(bench.line(), inbox, service, b"marker")
+    finally:
+        child.kill()
+
+
+@rule(
+    "INBOX-008",
+    level=Level.MUST,
+    needs=("redelivers",),
+    sentence="A delivery that its inbox took and did not settle goes to another one, marked as redelivered.",
+    intent="It was declared; and the mark is what keeps a handler from running twice.",
+    causes=("deliveries are acknowledged when they are taken", "the mark is not passed on"),
+    mutants=("redelivers-unmarked", "loses-unsettled"),
+)
+def unsettled_is_redelivered(bench: Bench) -> None:
+    service = bench.name()
+    line, first = bench.line(), bench.inbox(service)
+    line.send(service, b"taken", bench.times.arrive)
+    bench.expect.equal(bench.arrives(first).frame, b"taken", "what the first inbox takes")
+    bench.did("an inbox took a request and closed without settling it; another one served")
+    first.close()
+    second = bench.inbox(service)
+    again = bench.arrives(second, "the request that was not settled")
+    bench.expect.equal(again.frame, b"taken", "the request that was not settled")
+    bench.expect.that(again.redelivered, "marked as redelivered, as another inbox took it", "redelivered is False")
+    again.reply(b"done")
+    again.settle()
+    bench.expect.equal(bench.returns(line), b"done", "the reply to what was redelivered")
+
+
+@rule(
+    "LIFE-007",
+    level=Level.MUST,
+    sentence="In a forked child everything but close raises ForkedError, and the parent is not disturbed.",
+    intent="Sockets and locks that two processes use are corrupted in ways that nobody finds.",
+    causes=(
+        "check() is not called first",
+        "close in the child shuts the parent's socket down",
+        "the child waits for a lock that another thread of the parent held",
+    ),
+    mutants=("works-in-a-fork", "fork-closes-for-all"),
+)
+def forked_child(bench: Bench) -> None:
+    service, channel = bench.name(), bench.name("c")
+    inbox, line = bench.inbox(service), bench.line()
+    bench.round_trip(line, inbox, service)
+    near, far = bench.transport("client"), bench.transport("service")
+    uses: dict[str, Callable[[], Any]] = {
+        "line.send": lambda: line.send(service, b"from the child", 0),
+        "line.receive": lambda: line.receive(0),
+        "inbox.receive": lambda: inbox.receive(0),
+        "transport.dial": near.dial,
+        "transport.serve": lambda: far.serve(bench.name(), 1),
+    }
+    ends: list[Resource] = [line, inbox, near, far]
+    if bench.guarantees.notifications:
+        ends.insert(0, bench.feed(channel))
+        uses["transport.publish"] = lambda: far.publish(channel, b"from the child")
+        uses["transport.subscribe"] = lambda: near.subscribe(channel)
+
+    def work() -> dict[str, str]:
+        found = {name: _how(use) for name, use in uses.items()}
+        for end in ends:
+            found[f"close {end}"] = _how(end.close)
+        return found
+
+    report = Child(work, bench.times.arrive).report()
+    bench.expect.that(isinstance(report, dict), "the child tried everything", report)
+    for name in uses:
+        bench.expect.equal(report[name], ForkedError.__name__, f"{name} in the child")
+    for name in report.keys() - uses.keys():
+        bench.expect.equal(report[name], "nothing", f"{name} in the child raises")
+    bench.round_trip(line, inbox, service, b"still here")
+    bench.round_trip(bench.line(), inbox, service, b"and so are new lines")
+
+
+def _how(use: Callable[[], Any]) -> str:
+    try:
+        use()
+    except Exception as raised:  # its class is the report
+        return type(raised).__name__
+    return "nothing"

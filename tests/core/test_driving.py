@@ -1,0 +1,61 @@
+"""What the drivers share."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from treaty.driving import WakeUp, Worker, present
+
+from .services import LIMIT, in_threads
+
+
+def test_the_present_moves_on_on_both_clocks() -> None:
+    before, after = present(), present()
+    assert after.steady >= before.steady
+    assert abs(before.wall - time.time() * 1000) < 60_000
+
+
+def test_a_wake_up_that_comes_first_is_kept_and_several_count_as_one() -> None:
+    one = WakeUp()
+    one.wake()
+    one.wake()
+    started = time.monotonic()
+    one.sleep(LIMIT)
+    assert time.monotonic() - started < LIMIT
+    one.sleep(0)
+    one.sleep(-1)
+
+
+def test_a_sleeper_is_woken_from_another_thread() -> None:
+    one = WakeUp()
+    sleeper = threading.Thread(target=one.sleep, args=(LIMIT * 100,))
+    sleeper.start()
+    one.wake()
+    sleeper.join(LIMIT)
+    assert not sleeper.is_alive()
+
+
+def test_a_worker_starts_one_thread_however_often_it_is_asked() -> None:
+    ran: list[str] = []
+    let = threading.Event()
+
+    def work() -> None:
+        ran.append(threading.current_thread().name)
+        let.wait(LIMIT)
+
+    worker = Worker("a-worker", work)
+    in_threads(8, lambda _: worker.start())
+    let.set()
+    worker.join()
+    assert ran == ["a-worker"]
+
+
+def test_a_worker_that_never_started_is_joined_at_once() -> None:
+    Worker("a-worker", lambda: None).join()
+
+
+def test_a_worker_may_join_itself() -> None:
+    worker = Worker("a-worker", lambda: worker.join())
+    worker.start()
+    worker.join()

@@ -1,0 +1,261 @@
+"""A call under way: waited for by threads, awaited by tasks, watched, cancelled; it ends once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from treaty import Cancelled, Pending, Response, Status, StatusLine, TreatyError
+from treaty.pending import KEPT_STATUSES
+
+from .conftest import Room
+from .services import LIMIT, Slow, in_threads
+
+STEPS = [(1, "step 0", 0.0), (2, "step 1", 1 / 3), (3, "step 2", 2 / 3)]
+
+
+class Nobody:
+    """Drives no call."""
+
+    def wait(self, pending: Pending, ready: Callable[[], bool], until: float | None) -> bool:
+        return ready()
+
+    def abandon(self, pending: Pending) -> bool:
+        return pending.settle(Cancelled("enough"))
+
+
+def answer(result: object) -> Response:
+    return Response(id="1", to="0" * 32, status=StatusLine(), sender="", created=0, result=result)
+
+
+def status(seq: int) -> Status:
+    return Status(id="1", to="0" * 32, seq=seq, code=102, sender="", created=0)
+
+
+def seen(pending: Pending) -> list[tuple[int, str, float | None]]:
+    return [(status.seq, status.reason, status.progress) for status in pending.statuses()]
+
+
+def test_a_call_is_settled_once() -> None:
+    pending = Pending(Nobody(), "a.b")
+    assert pending.settle(answer(1)) and pending.done
+    assert not pending.settle(Cancelled("late"))
+    assert not pending.cancel()
+    assert pending.result() == 1
+
+
+def test_many_threads_settle_a_call_once() -> None:
+    pending = Pending(Nobody(), "a.b")
+    assert in_threads(8, lambda index: pending.settle(answer(index))).count(True) == 1
+
+
+def test_callbacks_are_called_once_also_when_they_come_late() -> None:
+    pending, called = Pending(Nobody(), "a.b"), list[Pending]()
+    pending.on_done(called.append)
+    assert called == []
+    pending.settle(answer(1))
+    pending.on_done(called.append)
+    assert called == [pending, pending]
+
+
+def test_a_callback_that_raises_harms_neither_the_call_nor_the_other_callbacks(caplog: pytest.LogCaptureFixture) -> None:
+    pending, called = Pending(Nobody(), "a.b"), list[Pending]()
+
+    def broken(_: Pending) -> None:
+        raise ValueError("the callback is broken")
+
+    pending.on_done(broken)
+    pending.on_done(called.append)
+    assert pending.settle(answer(1))
+    assert (called, pending.result()) == ([pending], 1)
+    assert "the callback is broken" in caplog.text
+
+
+def test_only_the_latest_of_very_many_status_messages_are_kept() -> None:
+    pending = Pending(Nobody(), "a.b")
+    for seq in range(KEPT_STATUSES + 5):
+        pending.progress(status(seq + 1))
+    pending.settle(answer(1))
+    assert [status.seq for status in pending.statuses()] == list(range(6, KEPT_STATUSES + 6))
+
+
+def test_waiting_for_a_while_leaves_the_call_open(room: Room) -> None:
+    service = room.serve(Slow)
+    pending = room.client().send("slow.wait")
+    with pytest.raises(TimeoutError, match="not over"):
+        pending.result(timeout=0.01)
+    assert not pending.done
+    service.gate.opened.set()
+    assert pending.result(timeout=LIMIT) == pending.result() == "waited"
+    assert "done" in repr(pending)
+
+
+def test_a_result_may_be_asked_for_by_many_threads_and_tasks(room: Room) -> None:
+    service = room.serve(Slow)
+    pending = room.client().send("slow.wait")
+
+    async def wait() -> list[object]:
+        async def one() -> object:
+            return await pending
+
+        return await asyncio.gather(*(one() for _ in range(5)))
+
+    def ask(index: int) -> object:
+        if index == 0:
+            service.gate.await_arrival()
+            service.gate.opened.set()
+        return asyncio.run(wait()) if index % 2 else pending.result()
+
+    assert in_threads(8, ask) == ["waited", ["waited"] * 5] * 4
+
+
+def test_status_messages_are_seen_in_order_by_a_blocking_loop(either_room: Room) -> None:
+    either_room.serve(Slow)
+    pending = either_room.client().send("slow.report")
+    assert seen(pending) == STEPS
+    assert pending.result() == "reported"
+    assert seen(pending) == STEPS
+
+
+def test_status_messages_are_seen_in_order_by_an_async_loop(either_room: Room) -> None:
+    either_room.serve(Slow)
+    client = either_room.client()
+
+    async def watch() -> list[tuple[int, str, float | None]]:
+        pending = client.send("slow.report")
+        news = [(status.seq, status.reason, status.progress) async for status in pending.statuses()]
+        assert await pending == "reported"
+        return news
+
+    assert asyncio.run(watch()) == STEPS
+
+
+def test_a_status_is_seen_while_the_call_runs(either_room: Room) -> None:
+    service = either_room.serve(Watched)
+    client = either_room.client()
+    pending = client.send("watched.step")
+    assert next(iter(pending.statuses())).reason == "half way"
+    assert not pending.done
+    service.gate.opened.set()
+    assert pending.result() == "waited"
+
+
+class Watched(Slow):
+    name = "watched"
+
+    def on_step(self, message) -> str:  # type: ignore[no-untyped-def] # noqa: ANN001
+        message.status(102, "half way")
+        return self.on_wait(message)
+
+
+def test_the_statuses_of_a_call_that_fails_end_with_it(room: Room) -> None:
+    room.serve(Slow)
+    pending = room.client().send("slow.fail_by_plan", [1])
+    assert list(pending.statuses()) == []
+    assert pending.reply().error is not None
+
+
+@pytest.mark.parametrize("method", ["slow.until_cancelled", "slow.until_cancelled_later"])
+def test_a_cancel_ends_the_call_and_reaches_its_handler(either_room: Room, method: str) -> None:
+    service = either_room.serve(Slow, concurrency=2)
+    client = either_room.client()
+    pending = client.send(method)
+    service.gate.await_arrival()
+    assert pending.cancel()
+    assert not pending.cancel()
+    with pytest.raises(Cancelled):
+        pending.result()
+    assert service.heard.wait(LIMIT)
+    assert client.open_calls == 0
+
+
+def test_a_service_that_is_alone_hears_a_cancel_while_its_only_handler_runs(room_alone: Room) -> None:
+    service = room_alone.serve(Slow)
+    pending = room_alone.client().send("slow.until_cancelled")
+    service.gate.await_arrival()
+    pending.cancel()
+    assert service.heard.wait(LIMIT)
+
+
+def test_a_request_that_is_cancelled_while_it_waits_never_runs(room_alone: Room) -> None:
+    service = room_alone.serve(Slow)
+    client = room_alone.client()
+    first = client.send("slow.wait")
+    service.gate.await_arrival()
+    second = client.send("slow.echo")
+    second.cancel()
+    third = client.send("slow.echo")
+    service.gate.opened.set()
+    assert first.result() == "waited"
+    third.result()
+    assert len(service.seen) == 1
+
+
+def test_a_task_that_is_cancelled_cancels_its_call(room: Room) -> None:
+    service = room.serve(Slow, concurrency=2)
+    client = room.client()
+
+    async def give_up() -> Pending:
+        pending = client.send("slow.until_cancelled")
+        task = asyncio.create_task(pending.replied())
+        await asyncio.to_thread(service.gate.await_arrival)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return pending
+
+    pending = asyncio.run(give_up())
+    with pytest.raises(Cancelled):
+        pending.result()
+    assert service.heard.wait(LIMIT)
+
+
+def test_a_call_outlives_the_event_loop_in_which_it_was_watched(room: Room) -> None:
+    service = room.serve(Slow)
+    client = room.client()
+
+    async def look() -> Pending:
+        pending = client.send("slow.wait")
+        watcher = asyncio.create_task(anext(aiter(pending.statuses()), None))
+        await asyncio.sleep(0)
+        watcher.cancel()
+        return pending
+
+    pending = asyncio.run(look())
+    service.gate.opened.set()
+    assert pending.result() == "waited"
+
+
+def test_an_answer_and_a_cancel_at_once_end_the_call_once(room: Room) -> None:
+    room.serve(Slow)
+    client = room.client()
+    for _ in range(50):
+        over: list[Pending] = []
+        pending = client.send("slow.echo")
+        pending.on_done(over.append)
+        cancelled = in_threads(2, lambda index, p=pending: p.cancel() if index else _outcome(p))  # type: ignore[misc]
+        assert (cancelled[1] is True) is (_outcome(pending) == "Cancelled")
+        assert over == [pending]
+    assert client.open_calls == 0
+
+
+def _outcome(pending: Pending) -> str:
+    try:
+        pending.result()
+    except TreatyError as error:
+        return type(error).__name__
+    return "answered"
+
+
+def test_a_watcher_that_leaves_early_is_not_called_again(room: Room) -> None:
+    service = room.serve(Slow)
+    pending = room.client().send("slow.wait")
+    thread = threading.Thread(target=lambda: pytest.raises(TimeoutError, pending.result, 0.01))
+    thread.start()
+    thread.join(LIMIT)
+    assert not pending._listeners
+    service.gate.opened.set()
+    pending.result()

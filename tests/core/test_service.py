@@ -1,0 +1,407 @@
+"""The life of a service: from start to stop, and what its author may rely on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from treaty import (
+    ClosedError,
+    ConfigurationError,
+    ConnectionLost,
+    Incoming,
+    InvalidHandler,
+    InvalidSecret,
+    InvalidTarget,
+    Key,
+    Keyring,
+    ResourceExhausted,
+    Service,
+    Transport,
+    TransportError,
+    Unavailable,
+    UnknownMethod,
+)
+from treaty_memory import MemoryTransport
+
+from .conftest import SECRET, Room
+from .services import LIMIT, Relay, Slow
+
+
+def test_starting_twice_and_stopping_twice_does_nothing(room: Room) -> None:
+    service = room.serve(Slow)
+    service.start()
+    assert service.serving
+    assert room.client().call("slow.echo", ["hi"]) == {"RETURN_DATA": "hi"}
+    service.stop()
+    service.stop()
+    assert not service.serving
+    with pytest.raises(Unavailable):
+        room.client().call("slow.echo")
+
+
+def test_a_stopped_service_can_be_started_again(room: Room) -> None:
+    service = room.serve(Slow)
+    service.stop()
+    service.start()
+    assert room.client().call("slow.echo", ["hi"]) == {"RETURN_DATA": "hi"}
+
+
+def test_a_service_never_started_can_be_stopped(room: Room) -> None:
+    Slow(room.transport, secret=SECRET).stop()
+
+
+def test_a_service_is_a_context(room: Room) -> None:
+    with Slow(room.transport, secret=SECRET) as service:
+        assert room.client().call("slow.echo", ["hi"]) == {"RETURN_DATA": "hi"}
+    assert not service.serving
+
+
+def test_it_answers_to_ping_and_describe(room: Room) -> None:
+    service = room.serve(Slow, concurrency=2)
+    client = room.client()
+    pong = client.call("slow.$ping")
+    assert (pong["service"], pong["instance"], pong["concurrency"]) == ("slow", service.instance, 2)
+    assert pong["uptime"] >= 0
+    described = {entry["name"]: entry for entry in client.call("slow.$describe")}
+    assert described["echo"]["parameters"] == [{"name": "text", "type": "str", "required": False}]
+    assert not [name for name in described if name.startswith("$")]
+
+
+def test_only_the_handlers_are_methods(room: Room) -> None:
+    room.serve(Slow)
+    client = room.client()
+    for name in ("start", "stop", "run", "on_echo", "_ping", "__class__", "gate", "$stop", "ping"):
+        with pytest.raises(UnknownMethod):
+            client.call(f"slow.{name}")
+
+
+def test_what_happened_is_counted(room: Room) -> None:
+    service = room.serve(Slow)
+    client = room.client()
+    client.call("slow.echo")
+    with pytest.raises(UnknownMethod):
+        client.call("slow.nothing")
+    assert service.counters == {"requests": 1, "unknown method": 1}
+    assert client.counters["requests"] == 2
+
+
+# Hooks
+
+
+class Hooked(Service):
+    name = "hooked"
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.events: list[str] = []
+
+    def setup(self) -> None:
+        self.events.append("setup")
+
+    def teardown(self) -> None:
+        self.events.append("teardown")
+
+    def on_work(self, message: Incoming) -> None:
+        self.events.append("work")
+
+
+def test_the_hooks_stand_around_the_handlers(room: Room) -> None:
+    service = room.serve(Hooked)
+    room.client().call("hooked.work")
+    service.stop()
+    service.stop()
+    assert service.events == ["setup", "work", "teardown"]
+
+
+def test_a_service_that_cannot_serve_tears_down(room: Room) -> None:
+    class Taken(MemoryTransport):
+        def serve(self, service: str, capacity: int = 1) -> Any:
+            raise TransportError("taken")
+
+    service = Hooked(Taken("taken"), secret=SECRET)
+    with pytest.raises(TransportError):
+        service.start()
+    assert service.events == ["setup", "teardown"]
+    assert not service.serving
+
+
+# What cannot be made
+
+
+class Nameless(Service):
+    pass
+
+
+class Misnamed(Service):
+    name = "No Name"
+
+
+class Unreadable(Service):
+    name = "unreadable"
+
+    def on_open(self, message: Incoming, room: Room) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "error"),
+    [
+        (Nameless, {}, ConfigurationError),
+        (Misnamed, {}, InvalidTarget),
+        (Slow, {"secret": None}, InvalidSecret),
+        (Slow, {"secret": ""}, InvalidSecret),
+        (Slow, {"concurrency": 0}, ConfigurationError),
+        (Slow, {"concurrency": True}, ConfigurationError),
+        (Slow, {"concurrency": 1.5}, ConfigurationError),
+    ],
+)
+def test_a_service_that_cannot_work_is_not_made(
+    room: Room, kind: type[Service], options: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        kind(room.transport, **{"secret": SECRET, **options})
+
+
+def test_a_handler_that_cannot_be_called_is_found_at_start(room: Room) -> None:
+    with pytest.raises(InvalidHandler, match="'room'"):
+        room.serve(Unreadable)
+
+
+def test_a_service_needs_a_secret_by_name(room: Room) -> None:
+    with pytest.raises(TypeError):
+        Slow(room.transport)
+
+
+# Secrets
+
+
+def test_secrets_are_rotated_without_a_stop(room: Room) -> None:
+    old, new = Key.generate(os.urandom), Key.generate(os.urandom)
+    room.serve(Slow, secret=Keyring(new, accepted=[old]))
+    for secret in (old, new, Keyring(old, accepted=[new]), new.text()):
+        assert room.client(secret=secret).call("slow.echo", ["hi"]) == {"RETURN_DATA": "hi"}
+
+
+def test_a_passphrase_warns_at_both_ends(room: Room) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        room.serve(Slow, secret="short")
+        assert room.client(secret="short").call("slow.echo", ["hi"]) == {"RETURN_DATA": "hi"}
+    assert [warning.category.__name__ for warning in caught] == ["WeakSecretWarning"] * 2
+
+
+def test_the_memory_of_ids_is_as_large_as_was_said_and_survives_a_restart(room: Room) -> None:
+    service = room.serve(Slow, replay_capacity=2)
+    client = room.client()
+    client.call("slow.echo")
+    client.call("slow.echo")
+    service.stop()
+    service.start()
+    with pytest.raises(ResourceExhausted):
+        client.call("slow.echo")
+
+
+# Stopping
+
+
+def test_a_running_handler_finishes_and_its_answer_arrives(either_room: Room) -> None:
+    service = either_room.serve(Slow, concurrency=2)
+    client = either_room.client()
+    pending = [client.send("slow.wait"), client.send("slow.wait_later")]
+    service.gate.await_arrival(2)
+    stopper = threading.Thread(target=service.stop)
+    stopper.start()
+    service.gate.opened.set()
+    stopper.join(LIMIT)
+    assert not stopper.is_alive()
+    assert [one.result() for one in pending] == ["waited", "waited"]
+
+
+@pytest.mark.parametrize("method", ["slow.wait", "slow.wait_later"])
+def test_a_handler_that_does_not_finish_is_given_up(either_room: Room, method: str) -> None:
+    service = either_room.serve(Slow)
+    pending = either_room.client().send(method)
+    service.gate.await_arrival()
+    service.stop(drain=0.01)
+    service.gate.opened.set()
+    with pytest.raises(ConnectionLost, match="may have been executed"):
+        pending.result()
+
+
+def test_what_was_not_started_is_said_not_to_have_been_executed(room_alone: Room) -> None:
+    service = room_alone.serve(Slow)
+    client = room_alone.client()
+    first = client.send("slow.wait")
+    service.gate.await_arrival()
+    waiting = [client.send("slow.echo") for _ in range(3)]
+    client.notify("slow.echo")
+    stopper = threading.Thread(target=service.stop)
+    stopper.start()
+    for one in waiting:
+        with pytest.raises(Unavailable, match="not executed"):
+            one.result()
+    service.gate.opened.set()
+    stopper.join(LIMIT)
+    assert first.result() == "waited"
+    assert service.seen == []
+
+
+def test_what_was_not_started_goes_to_another_worker(room: Room) -> None:
+    first = room.serve(Slow)
+    client = room.client()
+    running = client.send("slow.wait")
+    first.gate.await_arrival()
+    waiting = [client.send("slow.echo", ["hi"]) for _ in range(3)]
+    room.serve(Slow)
+    assert [one.result() for one in waiting] == [{"RETURN_DATA": "hi"}] * 3
+    first.gate.opened.set()
+    assert running.result() == "waited"
+    assert first.seen == []
+
+
+class Quitter(Slow):
+    name = "quitter"
+
+    def on_quit(self, message: Incoming) -> str:
+        self.stop()
+        return "bye"
+
+    async def on_quit_later(self, message: Incoming) -> str:
+        self.stop()
+        return "bye"
+
+
+@pytest.mark.parametrize("method", ["quitter.quit", "quitter.quit_later"])
+def test_a_handler_may_stop_its_own_service(either_room: Room, method: str) -> None:
+    service = either_room.serve(Quitter)
+    assert either_room.client().call(method) == "bye"
+    assert service._stopped.wait(LIMIT)
+    assert not service.serving
+
+
+def test_threads_are_back_at_their_baseline_after_a_stop(either_room: Room) -> None:
+    before = set(threading.enumerate())
+    for _ in range(5):
+        service = either_room.serve(Slow, concurrency=4)
+        either_room.serve(Relay)
+        client = either_room.client()
+        for method in ("slow.echo", "slow.later", "relay.remaining", "relay.remaining_later"):
+            client.call(method)
+        client.close()
+        service.stop()
+        either_room.end()
+        assert set(threading.enumerate()) == before
+        either_room.transport = MemoryTransport(f"{either_room.transport.name}-again")
+
+
+def test_a_service_made_with_a_url_closes_its_transport(room: Room) -> None:
+    service = Slow(f"memory://{room.transport.name}", secret=SECRET)
+    with service:
+        room.client().call("slow.echo")
+    assert isinstance(service._transport, Transport) and service._transport.closed
+
+
+def test_a_service_on_a_closed_transport_does_not_start(room: Room) -> None:
+    room.transport.close()
+    with pytest.raises(ClosedError):
+        room.serve(Slow)
+
+
+# run()
+
+
+def test_run_serves_until_it_is_stopped_from_another_thread(room: Room) -> None:
+    service = Slow(room.transport, secret=SECRET)
+    started = threading.Event()
+    service.setup = started.set  # type: ignore[method-assign]
+    runner = threading.Thread(target=service.run)
+    runner.start()
+    assert started.wait(LIMIT)
+    service.stop()
+    while not service._stopped.is_set():
+        service.stop()
+    runner.join(LIMIT)
+    assert not runner.is_alive()
+
+
+PROGRAM = """
+import sys, threading
+from treaty import Client, Service
+from treaty_memory import MemoryTransport
+
+SECRET = "an example of a secret, long enough"
+transport = MemoryTransport("signals")
+
+def say(what):
+    sys.stdout.write(what + "\\n")
+    sys.stdout.flush()
+
+class Slow(Service):
+    name = "slow"
+
+    def on_wait(self, message):
+        say("running")
+        say("cancelled" if message.wait_cancelled(float(sys.argv[1])) else "finished")
+
+    def teardown(self):
+        say("torn down")
+
+def call():
+    client = Client(transport, secret=SECRET)
+    while not service.serving:
+        pass
+    try:
+        client.call("slow.wait", timeout=30)
+        say("answered")
+    except Exception as error:
+        say(type(error).__name__)
+
+service = Slow(transport, secret=SECRET)
+caller = threading.Thread(target=call)
+caller.start()
+service.run()
+caller.join()
+say("over")
+"""
+
+
+def signalled(handler_takes: float, *signals: signal.Signals) -> list[str]:
+    """Run the program, send it signals while its handler runs, and return what it said."""
+    root = Path(__file__).parents[2]
+    path = os.pathsep.join(str(root / part) for part in ("core", "transports"))
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", PROGRAM, str(handler_takes)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    ) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline().strip()]
+        for number in signals:
+            process.send_signal(number)
+        try:
+            rest, _ = process.communicate(timeout=LIMIT * 3)
+        finally:
+            process.kill()
+        assert process.returncode == 0
+        return said + rest.split("\n")[:-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_and_ends_the_program(number: signal.Signals) -> None:
+    said = signalled(0.3, number)
+    assert sorted(said) == sorted(["running", "finished", "answered", "torn down", "over"])
+    assert (said[0], said[-1]) == ("running", "over")
+
+
+def test_a_second_signal_ends_the_drain_at_once() -> None:
+    said = signalled(LIMIT * 10, signal.SIGTERM, signal.SIGINT)
+    assert {"running", "cancelled", "ConnectionLost", "torn down", "over"} == set(said)

@@ -1,0 +1,190 @@
+"""How requests are received and run: as many at once as was said, and no handler can end the service."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from treaty import Client, ConnectionLost, Incoming, RemoteError, TransportError
+from treaty_memory import MemoryTransport
+from treaty_memory.transport import MemoryDelivery
+
+from .conftest import SECRET, Room
+from .services import LIMIT, Slow
+
+
+@pytest.mark.parametrize("method", ["slow.wait", "slow.wait_later"])
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_as_many_handlers_run_at_once_as_was_said(either_room: Room, method: str, concurrency: int) -> None:
+    service = either_room.serve(Slow, concurrency=concurrency)
+    client = either_room.client()
+    pending = [client.send(method) for _ in range(3 * concurrency + 1)]
+    service.gate.await_arrival(concurrency)
+    assert service.gate.inside == concurrency
+    service.gate.opened.set()
+    assert [one.result() for one in pending] == ["waited"] * len(pending)
+    assert service.gate.most == concurrency
+
+
+def test_blocking_handlers_and_coroutines_share_the_places(either_room: Room) -> None:
+    service = either_room.serve(Slow, concurrency=2)
+    client = either_room.client()
+    pending = [client.send(f"slow.{method}") for method in ("wait", "wait_later", "echo", "later") * 5]
+    service.gate.await_arrival(2)
+    service.gate.opened.set()
+    assert len([one.result() for one in pending]) == 20
+    assert service.gate.most == 2
+
+
+def test_two_services_share_the_requests(room: Room) -> None:
+    first, second = room.serve(Slow), room.serve(Slow)
+    client = room.client()
+    pending = [client.send("slow.wait"), client.send("slow.wait")]
+    first.gate.await_arrival()
+    second.gate.await_arrival()
+    first.gate.opened.set()
+    second.gate.opened.set()
+    assert {one.reply().sender for one in pending} == {first.instance, second.instance}
+
+
+def test_no_more_threads_than_handlers_may_run(either_room: Room) -> None:
+    service = either_room.serve(Slow, concurrency=3)
+    client = either_room.client()
+    for _ in range(100):
+        client.call("slow.echo")
+    serving = [thread for thread in threading.enumerate() if thread.name.startswith("treaty-service")]
+    assert len(serving) <= 4
+    assert service.counters["requests"] == 100
+
+
+def test_a_service_that_is_alone_answers_pings_only_when_it_has_a_place_but_refuses_at_once(room_alone: Room) -> None:
+    service = room_alone.serve(Slow)
+    client = room_alone.client()
+    running = client.send("slow.wait")
+    service.gate.await_arrival()
+    with pytest.raises(RemoteError):
+        client.call("slow.nothing")
+    service.gate.opened.set()
+    assert running.result() == "waited"
+
+
+@pytest.mark.parametrize("method", ["slow.exit", "slow.exit_later"])
+def test_an_exit_in_a_handler_is_an_error_and_not_the_end(either_room: Room, method: str) -> None:
+    either_room.serve(Slow)
+    client = either_room.client()
+    for _ in range(5):
+        with pytest.raises(RemoteError, match="SystemExit"):
+            client.call(method)
+    assert client.call("slow.echo", ["hi"]) == {"RETURN_DATA": "hi"}
+
+
+def test_a_coroutine_is_stopped_at_the_deadline(room: Room) -> None:
+    service = room.serve(Slow)
+    client = room.client()
+    pending = client.send("slow.until_cancelled_later", timeout=0.05)
+    assert service.heard.wait(LIMIT)
+    with pytest.raises(TimeoutError):
+        pending.result()
+    assert client.call("slow.echo", ["hi"]) == {"RETURN_DATA": "hi"}
+
+
+def test_a_request_whose_time_ran_out_while_it_waited_never_runs(room_alone: Room) -> None:
+    service = room_alone.serve(Slow)
+    client = room_alone.client()
+    running = client.send("slow.wait")
+    service.gate.await_arrival()
+    with pytest.raises(TimeoutError):
+        client.call("slow.echo", timeout=0.05)
+    service.gate.opened.set()
+    assert running.result() == "waited"
+    client.call("slow.later")
+    assert service.seen == []
+
+
+def test_noise_on_the_line_does_not_end_the_service(either_room: Room) -> None:
+    service = either_room.serve(Slow)
+    line = either_room.transport.dial()
+    for noise in (b"", b"noise", b"TY" + bytes(100), b"\xff" * 1000):
+        line.send("slow", noise, 1)
+    assert line.receive(LIMIT) == b"TY\x01x" + bytes(40)
+    assert either_room.client().call("slow.echo", ["hi"]) == {"RETURN_DATA": "hi"}
+    assert service.counters["requests"] == 1
+
+
+def test_an_answer_that_cannot_be_sent_does_not_end_the_service(
+    room: Room, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    room.serve(Slow)
+    client = room.client()
+
+    def fail(self: MemoryDelivery, frame: bytes) -> None:
+        raise ConnectionLost("cut")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(MemoryDelivery, "reply", fail)
+        with pytest.raises(TimeoutError):
+            client.call("slow.echo", timeout=0.1)
+    assert client.call("slow.echo", ["hi"]) == {"RETURN_DATA": "hi"}
+    assert "could not be sent" in caplog.text
+
+
+def test_a_connection_that_comes_back_is_served_on(caplog: pytest.LogCaptureFixture) -> None:
+    failures = [TransportError("cut")]
+
+    class Cut(MemoryTransport):
+        def serve(self, service: str, capacity: int = 1):  # type: ignore[no-untyped-def] # noqa: ANN202
+            inbox = super().serve(service, capacity)
+            receive = inbox.receive
+
+            def fail_first(timeout: float):  # type: ignore[no-untyped-def] # noqa: ANN202
+                if failures:
+                    raise failures.pop()
+                return receive(timeout)
+
+            inbox.receive = fail_first  # type: ignore[method-assign]
+            return inbox
+
+    with Cut("cut") as transport, Slow(transport, secret=SECRET), Client(transport, secret=SECRET) as client:
+        assert client.call("slow.echo", ["hi"]) == {"RETURN_DATA": "hi"}
+    assert "lost" in caplog.text and "is back" in caplog.text
+
+
+def test_an_answer_on_its_way_when_the_service_stops_still_arrives(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = room.serve(Slow)
+    client = room.client()
+    sending, let = threading.Event(), threading.Event()
+    reply = MemoryDelivery.reply
+
+    def linger(self: MemoryDelivery, frame: bytes) -> None:
+        sending.set()
+        assert let.wait(LIMIT)
+        reply(self, frame)
+
+    monkeypatch.setattr(MemoryDelivery, "reply", linger)
+    pending = client.send("slow.echo", ["hi"])
+    assert sending.wait(LIMIT)
+    stopper = threading.Thread(target=service.stop)
+    stopper.start()
+    stopper.join(0.1)  # time enough for a stop that does not wait
+    let.set()
+    stopper.join(LIMIT)
+    assert pending.result(LIMIT) == {"RETURN_DATA": "hi"}
+
+
+class Mixed(Slow):
+    name = "mixed"
+
+    async def on_crowd(self, message: Incoming) -> str:
+        self.gate.enter()
+        while self.gate.inside < 50:
+            await asyncio.sleep(0)
+        return "together"
+
+
+def test_coroutines_run_side_by_side(either_room: Room) -> None:
+    either_room.serve(Mixed, concurrency=50)
+    client = either_room.client()
+    pending = [client.send("mixed.crowd") for _ in range(50)]
+    assert [one.result() for one in pending] == ["together"] * 50

@@ -1,0 +1,242 @@
+"""Many threads and event loops on one client, one line and one reader at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+import warnings
+from itertools import count
+
+import pytest
+
+from treaty import Client, ClosedError, ConnectionLost, DeadlineExceeded, ForkedError, Line, TransportError, Unavailable
+from treaty_memory import MemoryTransport
+
+from .conftest import SECRET, Room
+from .services import LIMIT, Slow, in_threads
+
+NUMBERS = count()
+
+
+def echoed(text: object) -> dict[str, str]:
+    return {"RETURN_DATA": str(text)}
+
+
+def test_eight_threads_share_a_client(either_room: Room) -> None:
+    either_room.serve(Slow, concurrency=4)
+    client = either_room.client()
+
+    def work(index: int) -> bool:
+        texts = [f"{index}-{number}" for number in range(50)]
+        blocking = [client.call("slow.echo", [text]) for text in texts]
+        deferred = [pending.result() for pending in [client.send("slow.later", [text]) for text in texts]]
+        return blocking == deferred == [echoed(text) for text in texts]
+
+    assert in_threads(8, work) == [True] * 8
+    assert client.open_calls == 0
+
+
+def test_two_event_loops_share_a_client(either_room: Room) -> None:
+    either_room.serve(Slow, concurrency=2)
+    client = either_room.client()
+
+    async def one(text: str) -> object:
+        return await client.send("slow.echo", [text])
+
+    async def many(index: int) -> bool:
+        texts = [f"{index}-{number}" for number in range(100)]
+        return await asyncio.gather(*(one(text) for text in texts)) == [echoed(text) for text in texts]
+
+    assert in_threads(2, lambda index: asyncio.run(many(index))) == [True, True]
+
+
+def test_deferred_calls_are_answered_though_nobody_waits(either_room: Room) -> None:
+    either_room.serve(Slow)
+    client = either_room.client()
+    over = threading.Semaphore(0)
+    for _ in range(20):
+        client.send("slow.echo").on_done(lambda _: over.release())
+    for _ in range(20):
+        assert over.acquire(timeout=LIMIT)
+
+
+def test_a_deferred_call_expires_though_nobody_waits(room: Room) -> None:
+    service = room.serve(Slow)
+    over = threading.Event()
+    pending = room.client().send("slow.wait", timeout=0.05)
+    pending.on_done(lambda _: over.set())
+    assert over.wait(LIMIT)
+    service.gate.opened.set()
+    with pytest.raises(DeadlineExceeded):
+        pending.result()
+
+
+def test_a_blocked_caller_reads_for_those_that_defer(room: Room) -> None:
+    service = room.serve(Slow, concurrency=2)
+    client = room.client()
+    client.call("slow.echo")
+    blocked = threading.Thread(target=client.call, args=("slow.wait",))
+    blocked.start()
+    service.gate.await_arrival()
+    assert client.send("slow.echo", ["hi"]).result() == echoed("hi")
+    service.gate.opened.set()
+    blocked.join(LIMIT)
+    assert not blocked.is_alive()
+
+
+class Gated(MemoryTransport):
+    """Dials when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__(f"gated-{next(NUMBERS)}")
+        self.let = threading.Event()
+        self.fails = False
+
+    def dial(self) -> Line:
+        assert self.let.wait(LIMIT)
+        if self.fails:
+            raise Unavailable("the broker is away")
+        return super().dial()
+
+
+def test_a_call_is_sent_off_before_the_line_is_dialled() -> None:
+    with Gated() as transport, Slow(transport, secret=SECRET), Client(transport, secret=SECRET) as client:
+        pending = client.send("slow.echo", ["hi"])
+        given_up = client.send("slow.echo", ["never"])
+        assert given_up.cancel()
+        assert not pending.done
+        transport.let.set()
+        assert pending.result() == echoed("hi")
+
+
+def test_a_line_that_cannot_be_dialled_ends_the_call() -> None:
+    with Gated() as transport, Client(transport, secret=SECRET) as client:
+        transport.fails = True
+        transport.let.set()
+        for call in (client.call, client.request, client.notify, lambda target: client.send(target).result()):
+            with pytest.raises(Unavailable, match="away"):
+                call("slow.echo")
+        transport.fails = False
+        with Slow(transport, secret=SECRET):
+            assert client.call("slow.echo", ["hi"]) == echoed("hi")
+
+
+class Broken(MemoryTransport):
+    """Its lines can be made to fail once."""
+
+    def __init__(self) -> None:
+        super().__init__(f"broken-{next(NUMBERS)}")
+        self.errors: list[TransportError] = []
+
+    def dial(self) -> Line:
+        line, receive = super().dial(), Line.receive
+        receive = line.receive
+
+        def fail_first(timeout: float) -> bytes | None:
+            if self.errors:
+                raise self.errors.pop()
+            return receive(min(timeout, 0.01))
+
+        line.receive = fail_first  # type: ignore[method-assign]
+        return line
+
+
+@pytest.mark.parametrize("error", [ConnectionLost("cut"), TransportError("odd")], ids=["lost", "other"])
+def test_a_lost_connection_ends_what_was_under_way_and_nothing_else(error: TransportError) -> None:
+    with Broken() as transport, Slow(transport, secret=SECRET, concurrency=2) as service:
+        client = Client(transport, secret=SECRET)
+        pending = client.send("slow.wait")
+        service.gate.await_arrival()
+        transport.errors.append(error)
+        with pytest.raises(ConnectionLost):
+            pending.result()
+        service.gate.opened.set()
+        assert client.call("slow.echo", ["hi"]) == echoed("hi")
+        client.close()
+
+
+def test_a_client_leaves_no_thread_behind(room: Room) -> None:
+    room.serve(Slow, concurrency=2)
+    before = set(threading.enumerate())
+    for _ in range(10):
+        client = room.client()
+        client.on_response("#", lambda reply: None)
+        client.call("slow.echo")
+        client.send("slow.echo").result()
+        asyncio.run(_awaited(client))
+        client.close()
+        assert not [thread for thread in threading.enumerate() if "client" in thread.name and thread not in before]
+
+
+async def _awaited(client: Client) -> None:
+    await client.send("slow.echo")
+
+
+def test_blocking_calls_need_no_thread(room: Room) -> None:
+    room.serve(Slow)
+    before = threading.active_count()
+    client = room.client()
+    client.call("slow.echo")
+    assert threading.active_count() == before
+
+
+def test_no_more_calls_are_open_than_are_allowed(room: Room) -> None:
+    service = room.serve(Slow)
+    client = room.client(max_open=2)
+    client.call("slow.echo")
+    pending = [client.send("slow.wait") for _ in range(2)]
+    with pytest.raises(Unavailable, match="not sent"):
+        client.send("slow.wait")
+    service.gate.opened.set()
+    assert [one.result() for one in pending] == ["waited"] * 2
+    client.call("slow.echo")
+
+
+def test_close_and_calls_at_once_end_every_call(room: Room) -> None:
+    room.serve(Slow, concurrency=2)
+    for _ in range(20):
+        client = room.client()
+
+        def work(index: int, client: Client = client) -> str:
+            try:
+                if index == 0:
+                    client.close()
+                elif index % 2:
+                    client.call("slow.echo")
+                else:
+                    client.send("slow.echo").result()
+            except ClosedError:
+                return "closed"
+            return "done"
+
+        assert set(in_threads(6, work)) <= {"done", "closed"}
+        assert client.open_calls == 0
+
+
+def test_a_forked_child_is_told_to_make_its_own(room: Room) -> None:
+    room.serve(Slow)
+    client = room.client()
+    client.call("slow.echo")
+    pending = client.send("slow.echo")
+    pending.result()
+    gc.collect()
+    with warnings.catch_warnings():
+        # Python 3.12 warns of a fork with threads around; that is what is tried here.
+        warnings.simplefilter("ignore")
+        child = os.fork()
+    if child == 0:
+        right = 0
+        for call in (client.call, client.request, client.send, client.notify, client.subscribe):
+            try:
+                call("slow.echo")
+            except ForkedError:
+                right += 1
+            except BaseException:
+                os._exit(100)
+        client.close()
+        os._exit(right)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 5
+    assert client.call("slow.echo", ["hi"]) == echoed("hi")
