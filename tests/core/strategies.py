@@ -36,9 +36,7 @@ error_data = st.builds(
     args=st.lists(plain, max_size=3),
     error_id=st.text(max_size=12),
 )
-error_infos = st.builds(
-    ErrorInfo, code=st.integers(-(2**31), 2**31), message=st.text(max_size=40), data=error_data
-)
+error_infos = st.builds(ErrorInfo, code=st.integers(-(2**31), 2**31), message=st.text(max_size=40), data=error_data)
 
 requests = st.builds(
     Request,

@@ -51,7 +51,9 @@ def ask(target: str = "slow.echo", params: Any = None, *, end: Caller | None = N
     return (end or caller()).request(target, {"text": "hi"} if params is None else params, **given)
 
 
-def give(end: Answerer, frame: bytes, now: Instant = NOW, reply_to: str = ADDRESS, *, redelivered: bool = False) -> Asked:
+def give(
+    end: Answerer, frame: bytes, now: Instant = NOW, reply_to: str = ADDRESS, *, redelivered: bool = False
+) -> Asked:
     return end.receive(frame, now=now, reply_to=reply_to, redelivered=redelivered)
 
 
@@ -294,7 +296,9 @@ def test_a_cancel_for_another_service_or_of_another_time_is_dropped() -> None:
 # What is written
 
 
-@pytest.mark.parametrize("value", [object(), math.nan, "\ud800", {1: {2: {(): 3}}}], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value", [object(), math.nan, "\ud800", {1: {2: {(): 3}}}], ids=lambda value: type(value).__name__
+)
 def test_a_result_that_json_cannot_carry_is_a_typed_error(value: object) -> None:
     end = answerer()
     raised = heard(end.result(run(end, ask().frame).exchange, value, now=NOW))

@@ -97,7 +97,7 @@ CHECKS = [
     Check("magic", OPEN, "if frame[:2] != MAGIC:", "if False:", lambda: opens(odd(0, b"XX"))),
     Check("version", OPEN, "if frame[2:3] != VERSION:", "if False:", lambda: opens(odd(2, b"\x02"))),
     Check("key", OPEN, ", tag) and keys:", ", tag):", lambda: opens(odd(4, b"unknown!"))),
-    Check("tag", OPEN, "hmac.compare_digest(key.stamps[kind if known else b\"q\"].tag(body), tag)", "True",
+    Check("tag", OPEN, 'hmac.compare_digest(key.stamps[kind if known else b"q"].tag(body), tag)', "True",
           lambda: opens(asks()[:-1] + b"!")),
     Check("kind, of another end", OPEN, "or kind not in kinds", "", lambda: opens(KEYRING.seal(b"r", BODY))),
     Check("kind, of no end", OPEN, "if not known or kind not in kinds:", "if kind in b'rsn':",
@@ -128,7 +128,9 @@ def mutant(check: Check) -> FunctionType:
     assert isinstance(check.where, FunctionType)
     source = textwrap.dedent(inspect.getsource(check.where))
     assert source.count(check.source) == 1, f"the check of {check.name} has moved: find it in\n{source}"
-    module = compile("from __future__ import annotations\n" + source.replace(check.source, check.without), check.name, "exec")
+    module = compile(
+        "from __future__ import annotations\n" + source.replace(check.source, check.without), check.name, "exec"
+    )
     code = next(const for const in module.co_consts if isinstance(const, CodeType))
     changed = FunctionType(code, check.where.__globals__, check.where.__name__, check.where.__defaults__)
     changed.__kwdefaults__ = check.where.__kwdefaults__

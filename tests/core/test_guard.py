@@ -56,7 +56,9 @@ class Machine(RuleBasedStateMachine):
         if admission is Admission.NEW:
             self.fresh[identifier] = expires
         if admission is Admission.FULL:
-            assert sum(until + 3000 >= self.now for until in self.fresh.values()) >= self.capacity, "full of the expired"
+            assert sum(until + 3000 >= self.now for until in self.fresh.values()) >= self.capacity, (
+                "full of the expired"
+            )
 
     @rule(by=st.integers(0, 3000))
     def wait(self, by: int) -> None:

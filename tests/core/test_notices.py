@@ -18,7 +18,9 @@ from .world import KEYRING, NOW, OTHER_KEY, numbers
 WALL = NOW.wall
 
 
-def notice(topic: str = "storage.Host.created", data: object = None, *, keyring: Keyring = KEYRING, seed: int = 0) -> bytes:
+def notice(
+    topic: str = "storage.Host.created", data: object = None, *, keyring: Keyring = KEYRING, seed: int = 0
+) -> bytes:
     return announce(keyring, topic, data, sender="me", random=numbers(seed), wall=WALL)
 
 

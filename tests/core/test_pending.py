@@ -61,7 +61,9 @@ def test_callbacks_are_called_once_also_when_they_come_late() -> None:
     assert called == [pending, pending]
 
 
-def test_a_callback_that_raises_harms_neither_the_call_nor_the_other_callbacks(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_callback_that_raises_harms_neither_the_call_nor_the_other_callbacks(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     pending, called = Pending(Nobody(), "a.b"), list[Pending]()
 
     def broken(_: Pending) -> None:
@@ -146,7 +148,7 @@ def test_a_status_is_seen_while_the_call_runs(either_room: Room) -> None:
 class Watched(Slow):
     name = "watched"
 
-    def on_step(self, message) -> str:  # type: ignore[no-untyped-def] # noqa: ANN001
+    def on_step(self, message) -> str:  # type: ignore[no-untyped-def]
         message.status(102, "half way")
         return self.on_wait(message)
 

@@ -76,7 +76,9 @@ def test_a_subclass_arrives_as_the_registered_base() -> None:
 
 
 @settings(deadline=None)
-@given(st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True).filter(lambda n: n != "args"), plain), st.lists(plain))
+@given(
+    st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True).filter(lambda n: n != "args"), plain), st.lists(plain)
+)
 def test_fields_and_arguments_round_trip(fields: dict[str, Any], args: list[Any]) -> None:
     bag = Bag(*args)
     vars(bag).update(fields)
@@ -110,7 +112,12 @@ def test_an_argument_that_json_cannot_carry_leaves_the_text() -> None:
 def test_an_unregistered_error_arrives_by_name_and_text() -> None:
     back = travelled(NotImplementedError("I was never created"), error_id="abc")
     assert type(back) is RemoteError
-    assert (back.type, back.text, back.error_id, back.status_code) == ("NotImplementedError", "I was never created", "abc", 500)
+    assert (back.type, back.text, back.error_id, back.status_code) == (
+        "NotImplementedError",
+        "I was never created",
+        "abc",
+        500,
+    )
 
 
 def test_nothing_on_the_wire_names_a_class() -> None:

@@ -46,14 +46,18 @@ def test_a_target_or_topic_is_text(split: Callable[[Any], object], target: objec
 
 
 @settings(deadline=None)
-@given(tokens, st.lists(st.text(st.characters(exclude_characters=".", codec="utf-8"), min_size=1, max_size=9), min_size=1))
+@given(
+    tokens, st.lists(st.text(st.characters(exclude_characters=".", codec="utf-8"), min_size=1, max_size=9), min_size=1)
+)
 def test_a_topic_is_a_channel_and_tokens(channel: str, rest: list[str]) -> None:
     topic = ".".join([channel, *rest])
     if len(topic) <= 255:
         assert split_topic(topic) == (channel, ".".join(rest))
 
 
-@pytest.mark.parametrize("topic", ["", "storage", "storage.", "storage..x", "storage.x.", ".x", "*.x", "S.x", "a." + "x" * 254])
+@pytest.mark.parametrize(
+    "topic", ["", "storage", "storage.", "storage..x", "storage.x.", ".x", "*.x", "S.x", "a." + "x" * 254]
+)
 def test_what_is_no_topic_is_refused(topic: str) -> None:
     with pytest.raises(InvalidTarget):
         split_topic(topic)
@@ -149,7 +153,9 @@ class Shop(Base):
         """
         return item, count
 
-    def on_measure(self, message: object, size: Size, *, unit: Literal["m", "ft"], at: datetime | None = None) -> object:
+    def on_measure(
+        self, message: object, size: Size, *, unit: Literal["m", "ft"], at: datetime | None = None
+    ) -> object:
         return size, unit, at
 
     def on_sum(self, message: object, *numbers: int, **named: float) -> object:
@@ -158,7 +164,7 @@ class Shop(Base):
     def on_strict(self, message: object, text: str = "", /, colour: Colour = Colour.RED) -> object:
         return text, colour
 
-    def on_loose(self, message, anything, more=None):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    def on_loose(self, message, anything, more=None):  # type: ignore[no-untyped-def]
         return anything, more
 
     def on_bounded(self, message: object, percent: Annotated[int, msgspec.Meta(ge=0, le=100)]) -> int:
@@ -197,7 +203,20 @@ def test_the_table_holds_the_handlers_and_nothing_else() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["__init__", "__class__", "__dict__", "_on_hidden", "on_buy", "helper", "number", "_private", "", "find", "buy ", "BUY"],
+    [
+        "__init__",
+        "__class__",
+        "__dict__",
+        "_on_hidden",
+        "on_buy",
+        "helper",
+        "number",
+        "_private",
+        "",
+        "find",
+        "buy ",
+        "BUY",
+    ],
 )
 def test_private_inherited_and_made_up_names_are_unknown(name: str) -> None:
     with pytest.raises(UnknownMethod):
@@ -294,7 +313,7 @@ def unreadable(self: object, message: object, stream: re.Pattern[str]) -> None: 
 def not_by_name(self: object, message: object, text: str, /) -> None: ...
 
 
-def of_unknown_type(self: object, message: object, text: "Missing") -> None:  # type: ignore[name-defined]  # noqa: F821
+def of_unknown_type(self: object, message: object, text: Missing) -> None:  # type: ignore[name-defined]  # noqa: F821
     ...
 
 

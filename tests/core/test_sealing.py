@@ -81,7 +81,9 @@ def test_the_tag_is_what_the_standards_say(kind: bytes, body: bytes) -> None:
     assert KEYRING.seal(kind, body) == tagged(ROOT, b"TY\x01" + kind + KEY.id, body)
 
 
-@pytest.mark.parametrize(("kind", "others"), [(b"q", b"rsn"), (b"c", b"rsn"), (b"r", b"qcn"), (b"s", b"qcn"), (b"n", b"qcrs")])
+@pytest.mark.parametrize(
+    ("kind", "others"), [(b"q", b"rsn"), (b"c", b"rsn"), (b"r", b"qcn"), (b"s", b"qcn"), (b"n", b"qcrs")]
+)
 def test_each_direction_has_a_key_of_its_own(kind: bytes, others: bytes) -> None:
     head = b"TY\x01" + kind + KEY.id
     assert not reason(KEYRING, tagged(ROOT, head, b"body"))
@@ -220,7 +222,15 @@ def test_a_key_needs_enough_of_everything(root: bytes, label: bytes) -> None:
 def test_a_secret_shows_in_no_repr_error_or_log(caplog: pytest.LogCaptureFixture) -> None:
     key = Key.read(CANARY)
     ring = Keyring(key, accepted=[OTHER_KEY])
-    shown = [repr(key), str(key), repr(ring), str(ring), repr([key]), f"{ring}", repr(ring.open(ring.seal(b"q", b"x"), b"q"))]
+    shown = [
+        repr(key),
+        str(key),
+        repr(ring),
+        str(ring),
+        repr([key]),
+        f"{ring}",
+        repr(ring.open(ring.seal(b"q", b"x"), b"q")),
+    ]
     with caplog.at_level(logging.DEBUG):
         logging.getLogger("test").info("%s %r %s", key, ring, {"key": key})
     for wrong in ("ty1." + CANARY, CANARY[:8] + "\udcff", CANARY.encode()):

@@ -134,11 +134,11 @@ def test_a_connection_that_comes_back_is_served_on(caplog: pytest.LogCaptureFixt
     failures = [TransportError("cut")]
 
     class Cut(MemoryTransport):
-        def serve(self, service: str, capacity: int = 1):  # type: ignore[no-untyped-def] # noqa: ANN202
+        def serve(self, service: str, capacity: int = 1):  # type: ignore[no-untyped-def]
             inbox = super().serve(service, capacity)
             receive = inbox.receive
 
-            def fail_first(timeout: float):  # type: ignore[no-untyped-def] # noqa: ANN202
+            def fail_first(timeout: float):  # type: ignore[no-untyped-def]
                 if failures:
                     raise failures.pop()
                 return receive(timeout)

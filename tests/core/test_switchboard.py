@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import threading
+import time
 import warnings
 from itertools import count
 
@@ -71,6 +72,23 @@ def test_a_deferred_call_expires_though_nobody_waits(room: Room) -> None:
     service.gate.opened.set()
     with pytest.raises(DeadlineExceeded):
         pending.result()
+
+
+def test_a_call_ends_at_its_own_deadline_while_somebody_reads_for_a_longer_one(room: Room) -> None:
+    service = room.serve(Slow, concurrency=4)
+    client = room.client()
+    client.call("slow.echo")
+    patient = client.send("slow.wait")
+    service.gate.await_arrival()
+    over = threading.Event()
+    started = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        client.call("slow.wait", timeout=0.05)
+    client.send("slow.wait", timeout=0.05).on_done(lambda _: over.set())
+    assert over.wait(LIMIT)
+    assert time.monotonic() - started < LIMIT / 4
+    service.gate.opened.set()
+    assert patient.result() == "waited"
 
 
 def test_a_blocked_caller_reads_for_those_that_defer(room: Room) -> None:

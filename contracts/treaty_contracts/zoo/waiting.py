@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import time
 from threading import Event
-from typing import TypeVar
 
 from treaty import Delivery, Inbox, Line
 from treaty_contracts.wrapping import WrappedInbox, WrappedLine, WrappedTransport
 from treaty_contracts.zoo.animals import broken
-
-_T = TypeVar("_T")
 
 
 class _Both(WrappedTransport):

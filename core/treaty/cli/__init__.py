@@ -17,9 +17,10 @@ def main() -> int:
     try:
         from treaty.cli.app import run
     except ImportError as error:
-        if (error.name or "").partition(".")[0] not in _NEEDED:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _NEEDED:
             raise
-        sys.stderr.write(f"treaty: the command line needs {error.name}: pip install 'treaty[cli]'\n")
+        sys.stderr.write(f"treaty: the command line needs {missing}: pip install 'treaty[cli]'\n")
         return 2
     run()
     return 0

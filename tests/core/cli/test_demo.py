@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,7 +74,8 @@ def test_killed_it_leaves_nothing_either(start: Start, mine: Mine) -> None:
     pytest.importorskip("fakeredis")
     process = start("demo", "--only", "kombu")
     _read_until(process, "A blocking call")
-    assert len(left := mine()) == 3
+    left = mine()
+    assert len(left) == 3
     process.kill()
     _, alive = psutil.wait_procs([other for other in left if other.pid != process.pid], timeout=15)
     assert alive == []
@@ -115,7 +117,7 @@ def test_what_hangs_is_a_wrong_outcome(run: Run, mine: Mine, monkeypatch: pytest
 
 
 def test_a_service_that_cannot_start_is_a_wrong_outcome(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(acts, "PLACES", {"zmq": lambda: acts.nullcontext("pigeon://nowhere")})
+    monkeypatch.setattr(acts, "PLACES", {"zmq": lambda: nullcontext("pigeon://nowhere")})
     result = run(*ZMQ)
     assert result.exit_code == 1
     assert "UnknownScheme" in result.stdout

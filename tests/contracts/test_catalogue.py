@@ -1,0 +1,141 @@
+"""The catalogue itself: complete, approved, and true to its own laws."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import treaty_contracts
+from treaty_contracts import Level, Rule, Strength, find, required, rule, rules
+from treaty_contracts.registry import FAMILIES, QUESTIONS, counterpart, problems, refusal
+from treaty_contracts.zoo import animals
+
+ROOM = Path(treaty_contracts.__file__).parent
+SOURCES = sorted(ROOM.rglob("*.py"))
+
+
+def test_every_rule_is_complete() -> None:
+    for one in rules():
+        assert [problem for problem in problems(one) if "already" not in problem] == [], one.id
+        assert one.since == "1.0"
+        assert len(one.sentence) > 30, one.id
+
+
+def test_the_list_is_approved() -> None:
+    """Adding, removing or re-levelling a rule is a change of this file, which somebody has to read."""
+    assert required() == {one.id: one.level for one in rules()}
+
+
+def test_requirements_exist_and_come_first() -> None:
+    order = [one.id for one in rules()]
+    for one in rules():
+        for needed in one.requires:
+            assert order.index(needed) < order.index(one.id), (one.id, needed)
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_every_question_has_a_rule_for_yes_and_one_for_no(question: str) -> None:
+    assert counterpart(question).needs
+    assert refusal(question).family == "REFUSE"
+
+
+def test_every_animal_is_named_by_a_rule() -> None:
+    named = {mutant for one in rules() for mutant in one.mutants}
+    assert set(animals()) <= named, set(animals()) - named
+
+
+def test_only_one_rule_is_left_to_reviewers() -> None:
+    assert [one.id for one in rules() if one.strength is Strength.REVIEW] == ["AUTH-006"]
+
+
+def test_find_says_what_there_is() -> None:
+    assert find("CALL-003").id == "CALL-003"
+    with pytest.raises(KeyError, match="CALL-001, CALL-002"):
+        find("CALL-999")
+
+
+def entry(**changes: object) -> dict[str, object]:
+    return {
+        "level": Level.MUST,
+        "sentence": "Something is demanded of every transport.",
+        "intent": "It matters.",
+        "causes": ("a mistake",),
+        "mutants": ("an-animal",),
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("identifier", "changes", "complaint"),
+    [
+        ("call-1", {}, "another form"),
+        ("SETUP-001", {}, "already"),
+        ("CALL-900", {"sentence": "no full stop"}, "sentence"),
+        ("CALL-900", {"causes": ()}, "causes"),
+        ("CALL-900", {"mutants": ()}, "no broken transport"),
+        ("CALL-900", {"needs": ("telepathy",)}, "telepathy"),
+        ("CALL-900", {"hooks": ("meddle",)}, "meddle"),
+        ("CALL-900", {"nonsense": 1}, "nonsense"),
+    ],
+)
+def test_a_bad_entry_is_refused(identifier: str, changes: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        rule(identifier, **entry(**changes))(lambda _: None)
+    assert isinstance(find("SETUP-001"), Rule)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOM)))
+def test_the_suite_knows_no_adapter_and_never_sleeps(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        modules = []
+        if isinstance(node, ast.Import):
+            modules = [name.name for name in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [node.module or ""]
+        for module in modules:
+            root = module.partition(".")[0]
+            allowed = {"treaty", "treaty_contracts", "pytest", "hypothesis", "msgspec", *sys.stdlib_module_names}
+            assert root in allowed, f"{path.name} imports {module}"
+        if isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            assert called != "sleep", f"{path.name}:{node.lineno} sleeps"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOM)))
+def test_no_comparison_is_thrown_away(path: Path) -> None:
+    """A comparison that is a statement of its own checks nothing, and looks as if it did."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        assert not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Compare)), f"{path.name}:{node.lineno}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOM)))
+def test_rooms_are_small_and_say_what_they_are_for(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert len(text.splitlines()) <= 400
+    doc = ast.get_docstring(ast.parse(text)) or ""
+    assert len(doc.splitlines()) >= 3, f"{path.name} has no docstring of three lines"
+
+
+def test_the_catalogue_needs_no_pytest() -> None:
+    program = (
+        "import sys; sys.modules['pytest'] = None\n"
+        "from treaty_contracts import rules, find\n"
+        "print(len(rules()), find('CALL-001').id)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )
+    assert done.stdout.split() == [str(len(rules())), "CALL-001"], done.stderr
+
+
+def test_families_are_all_there() -> None:
+    assert {one.family for one in rules()} == set(FAMILIES)

@@ -1,0 +1,210 @@
+"""How rules are run: each of the six ends is reached, and says what it should."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import msgspec
+import pytest
+from hypothesis import strategies as st
+
+import treaty_memory
+from treaty import Guarantees, Inbox, Transport, Unsupported
+from treaty_contracts import Context, Level, Rule, SetupError, Status, Target, contract, explain, find, rules
+from treaty_contracts.bench import Bench
+from treaty_contracts.profile import PROFILES
+from treaty_contracts.runner import Run, run_rule
+from treaty_contracts.wrapping import WrappedTransport
+
+MEMORY = Target(name="memory", open=lambda context: treaty_memory.connect(f"memory://{context.namespace}"))
+QUICK = PROFILES["quick"]
+HURRIED = replace(QUICK, limit=0.2)
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays() -> Iterator[None]:
+    yield
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("treaty")]
+
+
+def a_rule(check: Callable[[Bench], None], **changes: object) -> Rule:
+    made = Rule(
+        id="CALL-900",
+        level=Level.MUST,
+        sentence="It does what it must.",
+        intent="It matters.",
+        causes=("this", "that"),
+        mutants=("an-animal",),
+        check=check,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]  # the fields of a rule
+
+
+def test_passed() -> None:
+    outcome = run_rule(MEMORY, a_rule(lambda bench: bench.expect.equal(1, 1, "one")), QUICK)
+    assert (outcome.status, outcome.observations) == (Status.PASSED, 1)
+
+
+def test_on_both_surfaces() -> None:
+    surfaces = []
+    check = a_rule(
+        lambda bench: surfaces.append(type(bench.surface).__name__) or bench.expect.equal(1, 1, "one"),
+        surfaces=("blocking", "asyncio"),
+    )
+    assert run_rule(MEMORY, check, QUICK).observations == 2
+    assert surfaces == ["Blocking", "OnLoop"]
+
+
+def test_failed_tells_everything() -> None:
+    def check(bench: Bench) -> None:
+        service = bench.name()
+        inbox, line = bench.inbox(service), bench.line()
+        bench.did("sent a frame")
+        line.send(service, b"\x01\x02\x03", 1)
+        bench.expect.equal(bench.arrives(inbox).frame, b"\x01", "the frame")
+
+    outcome = run_rule(MEMORY, a_rule(check), QUICK)
+    assert outcome.status is Status.FAILED
+    text = explain(outcome, "pytest 'x.py::test_contract[CALL-900]'")
+    for part in (
+        "CALL-900 FAILED on memory",
+        "MUST: It does what it must.",
+        "sent a frame",
+        "the frame: b'\\x01'",
+        "b'\\x01\\x02\\x03'",
+        "line-",
+        "-> send",
+        "<- receive",
+        "01 02 03",
+        "1. this",
+        "2. that",
+        "It matters.",
+        "replay: pytest 'x.py::test_contract[CALL-900]'",
+    ):
+        assert part in text, (part, text)
+
+
+def test_failed_shows_the_smallest_case() -> None:
+    def check(bench: Bench) -> None:
+        bench.each(st.integers(0, 1000), lambda number: bench.expect.that(number < 17, "less than 17", number))
+
+    violation = run_rule(MEMORY, a_rule(check), replace(QUICK, examples=200)).violation
+    assert violation is not None
+    assert violation.observed == "17"
+    assert any("case=17" in note for note in violation.notes), violation.notes
+
+
+def test_a_wrong_exception_is_the_transports_fault() -> None:
+    class Breaking(WrappedTransport):
+        def dial(self) -> None:  # type: ignore[override]  # that is the defect
+            raise OSError(5, "Input/output error")
+
+    target = Target(name="breaking", open=lambda context: Breaking(MEMORY.open(context)))
+    outcome = run_rule(target, a_rule(lambda bench: bench.expect.equal(bench.line(), None, "a line")), QUICK)
+    assert outcome.status is Status.FAILED
+    assert "Input/output error" in explain(outcome)
+
+
+def test_hung() -> None:
+    release = threading.Event()
+
+    def check(bench: Bench) -> None:
+        release.wait(10)
+        bench.expect.equal(1, 1, "one")
+
+    outcome = run_rule(MEMORY, a_rule(check), HURRIED)
+    release.set()
+    assert outcome.status is Status.HUNG
+    assert "release.wait" in explain(outcome) or "in check" in explain(outcome)
+
+
+def test_a_fault_of_the_suite_is_called_that() -> None:
+    silent = run_rule(MEMORY, a_rule(lambda _: None), QUICK)
+    assert silent.status is Status.ERROR
+    assert "judged nothing" in explain(silent)
+    broken = run_rule(MEMORY, a_rule(lambda bench: bench.expect.raises("x", print, "y")), QUICK)  # type: ignore[arg-type,return-value]
+    assert broken.status is Status.ERROR
+    assert "fault of the contract suite" in explain(broken)
+
+
+def test_blocked() -> None:
+    class Deaf(WrappedTransport):
+        def serve(self, service: str, capacity: int = 1) -> Inbox:
+            raise Unsupported("no")
+
+    run = Run(Target(name="deaf", open=lambda context: Deaf(MEMORY.open(context))))
+    outcome = run.judge(find("CALL-003"))
+    assert (outcome.status, outcome.other) == (Status.BLOCKED, "SETUP-001")
+    assert run.outcomes["SETUP-001"].status is Status.FAILED
+    assert "blocked by SETUP-001" in explain(outcome)
+
+
+def test_unverified() -> None:
+    run = Run(MEMORY)
+    assert run.judge(find("AUTH-006")).status is Status.UNVERIFIED
+    outcome = run.judge(a_rule(lambda bench: bench.expect.equal(1, 1, "one"), hooks=("cut_link",)))
+    assert outcome.status is Status.UNVERIFIED
+    assert "no hook cut_link" in outcome.reason
+
+
+class Bare(WrappedTransport):
+    """The other reference: everything that can be declared "no" is, and kept."""
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner)
+        self.guarantees: Guarantees = msgspec.structs.replace(
+            inner.guarantees, notifications=False, ordered=False, notices_absence=0.0
+        )
+
+    def publish(self, channel: str, frame: bytes) -> None:
+        self.inner.check()
+        raise Unsupported("this transport carries no notifications")
+
+    def subscribe(self, channel: str) -> Inbox:
+        self.inner.check()
+        raise Unsupported("this transport carries no notifications")
+
+
+def test_what_is_declared_no_has_its_refusal_run() -> None:
+    run = Run(Target(name="bare", open=lambda context: Bare(MEMORY.open(context))))
+    for identifier in ("NOTE-001", "NOTE-005", "AUTH-004", "REFUSE-NOTIFICATIONS"):
+        assert run.judge(find(identifier)).status is Status.PASSED, explain(run.judge(find(identifier)))
+    assert run.outcomes["NOTE-001"].other == "REFUSE-NOTIFICATIONS"
+    assert run.outcomes["REFUSE-NOTIFICATIONS"].other == ""
+    assert run.judge(find("LINE-008")).other == "REFUSE-ORDERED"
+    for one in rules():
+        outcome = run.judge(one)
+        assert outcome.status in (Status.PASSED, Status.UNVERIFIED), explain(outcome)
+
+
+def test_what_is_declared_yes_has_its_proof_run() -> None:
+    outcome = Run(MEMORY).judge(find("REFUSE-ORDERED"))
+    assert (outcome.status, outcome.other) == (Status.PASSED, "LINE-008")
+    assert "LINE-008 ran in its place" in outcome.headline
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"name": "", "open": print}, "has a name"),
+        ({"name": "x", "open": "mine://"}, "open is a function, not str"),
+        ({"name": "x", "open": None}, "open is a function, not NoneType"),
+        ({"name": "x", "open": treaty_memory.connect("memory://x")}, "open is a transport object"),
+        ({"name": "x", "open": print, "tap": 1}, "tap is a function"),
+        ({"name": "x", "open": print, "time_scale": 0}, "time_scale"),
+    ],
+)
+def test_a_wrong_target_is_a_set_up_error(arguments: dict[str, object], complaint: str) -> None:
+    with pytest.raises(SetupError, match=complaint):
+        Target(**arguments)  # type: ignore[arg-type]  # that is the mistake
+
+
+def test_what_opens_nothing_is_a_set_up_error() -> None:
+    with pytest.raises(SetupError, match="must return a treaty.Transport"):
+        Target(name="x", open=lambda _: "nothing").opened(  # type: ignore[arg-type,return-value]
+            Context(namespace="n", role="client", secret="", time_scale=1.0)
+        )
+    with pytest.raises(SetupError, match="write contract"):
+        contract("memory")  # type: ignore[arg-type]  # that is the mistake

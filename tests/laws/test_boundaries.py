@@ -1,0 +1,200 @@
+"""The arrows between the rooms, read from the syntax trees."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+import treaty
+
+ROOT = Path(__file__).parents[2]
+CORE = ROOT / "core" / "treaty"
+TRANSPORTS = ROOT / "transports"
+CONTRACTS = ROOT / "contracts"
+
+#: The rooms of the core, each row above the next: a room may import only what stands above it.
+PURE = [
+    "errors",
+    "messages",
+    "codec",
+    "sealing",
+    "transport",
+    "registry",
+    "routing",
+    "ledger",
+    "guard",
+    "engine",
+    "notices",
+]
+DRIVERS = [
+    "driving", "coroutines", "places", "pending", "switchboard", "subscription", "client", "incoming", "serving", "service",
+]  # fmt: skip
+ORDER = [*PURE, *DRIVERS]
+#: Rooms that stand below the public names, and may use them as everybody does.
+ON_TOP = {"__init__", "__main__", "cli"}
+#: Inside the engine.
+ENGINE = ["instant", "caller", "answerer", "__init__"]
+
+CLOCKS_AND_SOCKETS = {
+    "socket",
+    "time",
+    "threading",
+    "asyncio",
+    "select",
+    "selectors",
+    "queue",
+    "concurrent",
+    "subprocess",
+}
+#: The one foreign library of each adapter, with what belongs to it.
+FOREIGN = {
+    "treaty_memory": set[str](),
+    "treaty_zmq": {"zmq"},
+    "treaty_kombu": {"kombu", "amqp", "redis", "fakeredis", "vine"},
+}
+CONTRACTS_MAY_IMPORT = {"treaty", "treaty_contracts", "pytest", "_pytest", "hypothesis", "msgspec"}
+
+
+def python_files(*roots: Path) -> list[Path]:
+    return sorted(chain.from_iterable(root.rglob("*.py") for root in roots if root.exists()))
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def _of_types_only(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def _walk(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if not _of_types_only(child):
+            yield child
+            yield from _walk(child)
+
+
+def imports(path: Path) -> list[str]:
+    """The modules that a file imports when it runs: ``a.b`` for ``import a.b`` and for ``from a.b import c``."""
+    found = []
+    for node in _walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import"
+            found.append(node.module or "")
+    return found
+
+
+def imported_names(path: Path, module: str) -> set[str]:
+    nodes = (node for node in ast.walk(tree(path)) if isinstance(node, ast.ImportFrom) and node.module == module)
+    return {alias.name for node in nodes for alias in node.names}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(CORE).parts[0].removesuffix(".py")
+
+
+def foreign(path: Path) -> set[str]:
+    """The top-level packages outside the standard library that a file imports."""
+    return {name.partition(".")[0] for name in imports(path)} - set(sys.stdlib_module_names)
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+CORE_FILES = [path for path in python_files(CORE) if room(path) not in ON_TOP]
+
+
+def test_every_room_of_the_core_has_its_place_in_the_order() -> None:
+    assert {room(path) for path in CORE_FILES} == set(ORDER)
+
+
+@pytest.mark.parametrize("path", CORE_FILES, ids=named)
+def test_a_room_imports_only_what_stands_above_it(path: Path) -> None:
+    here = room(path)
+    above = ORDER[: ORDER.index(here)]
+    for name in imports(path):
+        package, _, rest = name.partition(".")
+        if package == "treaty":
+            there = rest.partition(".")[0]
+            assert there == here or there in above, f"{here} imports {there or 'the public names'}"
+
+
+@pytest.mark.parametrize("path", python_files(CORE / "engine"), ids=named)
+def test_the_two_pumps_do_not_know_each_other(path: Path) -> None:
+    above = ENGINE[: ENGINE.index(path.stem)]
+    inside = {name.removeprefix("treaty.engine.") for name in imports(path) if name.startswith("treaty.engine.")}
+    assert inside <= set(above)
+    assert path.stem == "__init__" or not inside & {"caller", "answerer"}
+
+
+@pytest.mark.parametrize("path", [path for path in CORE_FILES if room(path) in PURE], ids=named)
+def test_the_pure_rooms_know_no_clock_thread_or_socket(path: Path) -> None:
+    assert not {name.partition(".")[0] for name in imports(path)} & CLOCKS_AND_SOCKETS
+
+
+@pytest.mark.parametrize("path", CORE_FILES, ids=named)
+def test_the_core_stands_on_the_standard_library_and_msgspec(path: Path) -> None:
+    assert foreign(path) <= {"treaty", "msgspec"}
+
+
+@pytest.mark.parametrize("path", python_files(TRANSPORTS), ids=named)
+def test_an_adapter_imports_public_names_and_one_library(path: Path) -> None:
+    package = path.relative_to(TRANSPORTS).parts[0]
+    assert foreign(path) <= {"treaty", package, *FOREIGN[package]}
+    assert not [name for name in imports(path) if name.startswith("treaty.")]
+    assert imported_names(path, "treaty") <= set(treaty.__all__)
+
+
+@pytest.mark.parametrize("path", python_files(CONTRACTS), ids=named)
+def test_the_contract_knows_the_core_and_no_adapter(path: Path) -> None:
+    assert foreign(path) <= CONTRACTS_MAY_IMPORT
+    assert imported_names(path, "treaty") <= set(treaty.__all__)
+
+
+def test_importing_the_core_loads_no_adapter_and_no_foreign_library() -> None:
+    loaded = {name for path in python_files(CORE) if room(path) not in {"__main__", "cli"} for name in foreign(path)}
+    assert loaded <= {"treaty", "msgspec"}
+
+
+@pytest.mark.parametrize("path", python_files(CORE, TRANSPORTS, CONTRACTS), ids=named)
+def test_nothing_that_can_run_foreign_code_is_used(path: Path) -> None:
+    assert not {name.partition(".")[0] for name in imports(path)} & {
+        "pickle",
+        "marshal",
+        "shelve",
+        "dill",
+        "cloudpickle",
+    }
+    called = {
+        node.func.id for node in ast.walk(tree(path)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert not called & {"eval", "exec", "__import__"}
+
+
+def _sleeps(path: Path) -> list[int]:
+    """Lines that sleep, whatever ``time`` is called there."""
+    found = []
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom) and node.module == "time" and "sleep" in {a.name for a in node.names}:
+            found.append(node.lineno)
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr == "sleep"
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "time"
+        ):
+            found.append(node.lineno)
+    return found
+
+
+@pytest.mark.parametrize("path", python_files(CORE, ROOT / "tests" / "core", ROOT / "tests" / "laws"), ids=named)
+def test_nobody_sleeps(path: Path) -> None:
+    assert not _sleeps(path)
