@@ -138,7 +138,7 @@ def problems(made: Rule) -> list[str]:
 
 def rules() -> list[Rule]:
     """Return the whole catalogue in the order in which it runs."""
-    import_module("treaty_contracts.rules")
+    import_module("treaty_contracts.catalogue")
     return sorted(_RULES.values(), key=lambda one: (FAMILIES.index(one.family), one.id))
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from treaty.driving import SERVING_UNTIL, Worker
 from treaty.engine import MAX_TTL
-from treaty.errors import AuthenticationError, DeadlineExceeded, InvalidSecret, TreatyError
+from treaty.errors import AuthenticationError, DeadlineExceeded, InvalidSecret, TransportError, TreatyError
 from treaty.ledger import MAX_OPEN
 from treaty.messages import Notification, Params
 from treaty.pending import Pending, Reply
@@ -167,6 +167,11 @@ class Client(Resource):
                 )
             except TreatyError as error:
                 pending.settle(error)
+            except Exception as error:
+                # Not ours to let through, and nobody else would end the call.
+                failure = TransportError(f"{target}: not sent: {error!r}")
+                failure.__cause__ = error
+                pending.settle(failure)
             else:
                 switchboard.deliver(pending, outgoing)
 

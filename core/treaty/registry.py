@@ -121,8 +121,8 @@ def _fields(raised: BaseException) -> dict[str, Any]:
             continue
         try:
             value = getattr(raised, name, None)
-        except Exception:
-            continue  # computed, and not to be had now
+        except Exception:  # noqa: S112 - a property that cannot be computed stays behind
+            continue
         if carries(value):
             fields[name] = value
     return fields

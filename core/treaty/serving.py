@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from treaty.coroutines import LoopThread
-from treaty.driving import SERVING_UNTIL, present
+from treaty.driving import SERVING_UNTIL, WakeUp, present
 from treaty.engine import Answer, Answerer, Exchange, Run, Stop
 from treaty.errors import ClosedError, ConnectionLost, ResourceExhausted, TransportError, TreatyError, Unavailable
 from treaty.incoming import Host, Incoming
@@ -34,6 +34,8 @@ BACKLOG: Final = 10_000
 _LOG: Final = logging.getLogger("treaty.service")
 #: How long a receive lasts, which is how soon a thread notices that the service stops.
 _SLICE: Final = 0.1
+#: How long every worker must have been busy before somebody else receives.
+_PATIENCE: Final = 0.01
 #: How long to wait before a broken connection is tried again.
 _PAUSE: Final = 0.2
 
@@ -89,9 +91,16 @@ class Serving:
         self._broken = False
         self._hurried = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._workers = 1
         self._waiting = 0
+        self._received = 0
+        self._left_at = 0.0
+        self._parked = False
+        self._stand_in_wake = WakeUp()
         self._loop = LoopThread("treaty-service-loop")
-        self._spawn()
+        self._spawn(self._work, "treaty-service-1")
+        if reads_ahead:
+            self._spawn(self._stand_in, "treaty-service-stand-in")
 
     @property
     def own_thread(self) -> bool:
@@ -121,6 +130,7 @@ class Serving:
             self._finish(job, partial(self.answerer.error, job.exchange, lost, now=present()))
             self._tell(job)
         self._inbox.close()
+        self._stand_in_wake.wake()
         self._loop.stop()
         # A thread whose handler was abandoned cannot be ended; it is a daemon, and what it returns goes nowhere.
         stuck = {job.started for job in abandoned}
@@ -130,52 +140,79 @@ class Serving:
 
     # Receiving
 
-    def _spawn(self) -> None:
-        number = len(self._threads) + 1
-        thread = threading.Thread(target=self._work, name=f"treaty-service-{number}", daemon=True)
+    def _spawn(self, work: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=work, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 
     def _work(self) -> None:
         while not self._stopping:
-            if not self._reads_ahead and not self._places.take(_SLICE):
-                continue
-            job = self._next()
-            if job is None:
-                if not self._reads_ahead:
-                    self._places.next_or_leave()
-                continue
-            if self._reads_ahead and not self._queue_or_refuse(job):
-                continue
-            self._ensure_receiver()
+            self._work_once(_SLICE)
+
+    def _work_once(self, timeout: float) -> None:
+        """Receive one frame, and do all that is to be done about it."""
+        if not self._reads_ahead and not self._places.take(timeout):
+            return
+        job = self._next(timeout)
+        if job is None:
+            if not self._reads_ahead:
+                self._places.next_or_leave()
+        elif not self._reads_ahead or self._queue_or_refuse(job):
+            self._left_at = time.monotonic()
+            if self._parked:
+                self._stand_in_wake.wake()
+            if self._concurrency > 1:
+                self._ensure_worker()
             self._run_all(job)
 
-    def _next(self) -> _Job | None:
-        """Receive one frame and do what is to be done about it, short of running a handler."""
+    def _stand_in(self) -> None:
+        """Receive while every worker has been busy for a while, so that cancellations, pings and refusals are heard.
+
+        Sleeps without a timeout as long as nothing happens, and costs a busy worker nothing.
+        """
+        seen = -1
+        while not self._stopping:
+            away = not self._receiving.locked() and time.monotonic() - self._left_at >= _PATIENCE
+            if away:
+                self._work_once(_PATIENCE)
+                continue
+            self._parked = seen == self._received and self._receiving.locked()
+            seen = self._received
+            self._stand_in_wake.sleep(3600 if self._parked else _PATIENCE)
+            self._parked = False
+
+    def _ensure_worker(self) -> None:
+        """Before this thread gets busy: is there another one to receive?"""
         with self._lock:
-            self._waiting += 1
+            if self._waiting == 0 and self._workers < self._concurrency and not self._stopping:
+                self._workers += 1
+                self._spawn(self._work, f"treaty-service-{self._workers}")
+
+    def _next(self, timeout: float) -> _Job | None:
+        """Receive one frame and do what is to be done about it, short of running a handler."""
+        delivery = None
+        self._wait(+1)
         try:
             with self._receiving:
-                if self._stopping:
-                    return None
-                delivery = self._inbox.receive(_SLICE)
+                if not self._stopping:
+                    delivery = self._inbox.receive(timeout)
         except ClosedError:
             self._stopping = True
-            return None
-        except TransportError as error:
+        except Exception as error:
+            # What a transport may not raise must not end the service either.
             if not self._broken:
-                _LOG.warning("the connection of a service was lost, and is tried again: %s", error)
+                _LOG.warning("the connection of a service was lost, and is tried again: %r", error)
             self._broken = True
             self._hurried.wait(_PAUSE)
             return None
         finally:
-            with self._lock:
-                self._waiting -= 1
+            self._wait(-1)
         if self._broken:
             self._broken = False
             _LOG.warning("the connection of a service is back")
         if delivery is None:
             return None
+        self._received += 1
         try:
             return self._receive(delivery)
         except Exception:
@@ -183,6 +220,11 @@ class Serving:
             _LOG.exception("a frame could not be dealt with")
             delivery.settle()
             return None
+
+    def _wait(self, step: int) -> None:
+        if self._concurrency > 1:
+            with self._lock:
+                self._waiting += step
 
     def _receive(self, delivery: Delivery) -> _Job | None:
         with self._lock:
@@ -225,13 +267,6 @@ class Serving:
             full = ResourceExhausted(f"{job.method}: not executed: {BACKLOG:,} requests are waiting already")
             self._finish(job, partial(self.answerer.error, job.exchange, full, now=present()))
         return bool(placed)
-
-    def _ensure_receiver(self) -> None:
-        """Before this thread gets busy: is there another one to receive?"""
-        if self._waiting == 0 and len(self._threads) < self._concurrency + self._reads_ahead:
-            with self._lock:
-                if self._waiting == 0 and not self._stopping:
-                    self._spawn()
 
     # Running
 

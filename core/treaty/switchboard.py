@@ -21,7 +21,6 @@ from treaty.errors import (
     ClosedError,
     ConnectionLost,
     DeadlineExceeded,
-    TransportError,
     TreatyError,
     Unavailable,
 )
@@ -33,6 +32,8 @@ from treaty.transport import Line, Transport
 _LOG: Final = logging.getLogger("treaty.client")
 #: How long a read lasts when no deadline is near.
 _IDLE: Final = 0.5
+#: How long the reader thread waits for others to read before it does so itself.
+_PATIENCE: Final = 0.002
 #: How long to wait before a line that cannot be read is tried again.
 _PAUSE: Final = 0.05
 
@@ -63,6 +64,7 @@ class Switchboard:
         self._reading = threading.Lock()
         self._followers: dict[int, WakeUp] = {}
         self._deferred = 0
+        self._reads = 0
         self._reader_wake = WakeUp()
         self._reader = Worker("treaty-client-reader", self._read_for_deferred)
         self._outbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -164,7 +166,11 @@ class Switchboard:
 
     def _send_queued(self) -> None:
         while (job := self._outbox.get()) is not None:
-            job()
+            try:
+                job()
+            except Exception:
+                # A transport that breaks the law of the interface must not take this thread with it.
+                _LOG.exception("a request could not be sent")
             self._reader_wake.wake()
 
     def _fail(self, pending: Pending, error: TreatyError) -> None:
@@ -228,9 +234,10 @@ class Switchboard:
         with self._lock:
             self._check()
             self._deferred += 1
+            first = self._deferred == 1
         pending.on_done(self._watched)
         self._reader.start()
-        if not self._reading.locked():
+        if first:
             self._reader_wake.wake()
 
     def _watched(self, _: Pending) -> None:
@@ -238,26 +245,32 @@ class Switchboard:
             self._deferred -= 1
 
     def _pass_on(self) -> None:
-        """Wake somebody who reads from now on: a thread that waits for its own call, else the reader thread."""
-        for follower in list(self._followers.values()):
-            follower.wake()
-            return
-        if self._deferred > 0:
-            self._reader_wake.wake()
+        """Wake a thread that waits for its own call, to read from now on. The reader thread looks by itself."""
+        if self._followers:
+            self._wake_follower()
 
     # Reading: all of it with self._reading held
 
     def _read_for_deferred(self) -> None:
+        seen = -1
         while not self._closed:
-            if self._deferred > 0 and self._line is not None and self._reading.acquire(blocking=False):
+            if self._deferred <= 0 or self._line is None:
+                self._reader_wake.sleep(3600)
+            elif seen == self._reads and self._reading.acquire(blocking=False):
                 try:
-                    self._read_until(lambda: self._deferred <= 0, None)
+                    self._read_until(lambda: self._deferred <= 0 or bool(self._followers), None)
                 finally:
                     self._reading.release()
-                    for follower in list(self._followers.values())[:1]:
-                        follower.wake()
+                    self._wake_follower()
             else:
-                self._reader_wake.sleep(3600)
+                # Threads that wait for calls of their own read for us as well; step in only where they stay away.
+                seen = self._reads
+                self._reader_wake.sleep(_PATIENCE)
+
+    def _wake_follower(self) -> None:
+        for follower in list(self._followers.values()):
+            follower.wake()
+            return
 
     def _read_until(self, ready: Callable[[], bool], until: float | None) -> None:
         while not ready() and not self._closed:
@@ -281,6 +294,7 @@ class Switchboard:
     def _read(self, timeout: float) -> None:
         line = self._line
         assert line is not None
+        self._reads += 1
         try:
             frame = line.receive(timeout)
         except Unavailable as error:
@@ -289,9 +303,12 @@ class Switchboard:
             self._report(ended)
         except ClosedError:
             self._lose(ConnectionLost("the line was closed; the request may have been executed"))
-        except TransportError as error:
-            known = isinstance(error, ConnectionLost)
-            self._lose(error if known else ConnectionLost(f"the request may have been executed: {error}"))
+        except ConnectionLost as error:
+            self._lose(error)
+        except Exception as error:
+            # What a transport may not raise must not end the thread that reads for everybody.
+            _LOG.warning("the line cannot be read: %r", error)
+            self._lose(ConnectionLost(f"the request may have been executed: {error}"))
         else:
             if frame is not None:
                 with self._lock:

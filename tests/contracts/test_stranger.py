@@ -31,7 +31,7 @@ def run(folder: Path, text: str, *arguments: str) -> subprocess.CompletedProcess
 
 
 def test_one_item_for_each_rule(tmp_path: Path) -> None:
-    done = run(tmp_path, FIVE_LINES.format(made=GOOD), "test_mine.py::test_contract[CALL-003]", "-v")
+    done = run(tmp_path, FIVE_LINES.format(made=GOOD), "test_mine.py::test_contract[CALL-003]", "-vv")
     assert "test_mine.py::test_contract[CALL-003] PASSED" in done.stdout, done.stdout + done.stderr
     assert done.returncode == 0
 

@@ -43,7 +43,7 @@ class Room:
         service.start()
         self._ends.append(service.stop)
         if isinstance(service, Slow):
-            self._ends.append(service.gate.opened.set)
+            self._ends.append(service.gate.open)
         return service
 
     def client(self, **options: Any) -> Client:

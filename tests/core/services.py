@@ -31,12 +31,28 @@ class Gate:
         self.opened = threading.Event()
         self.inside = self.most = 0
         self._lock = threading.Lock()
+        self._waiting: list[Callable[[], object]] = []
 
     def enter(self) -> None:
         with self._lock:
             self.inside += 1
             self.most = max(self.most, self.inside)
         self.arrived.release()
+
+    def open(self) -> None:
+        with self._lock:
+            self.opened.set()
+            waiting, self._waiting = self._waiting, []
+        for wake in waiting:
+            wake()
+
+    async def wait_opened(self) -> None:
+        loop, opened = asyncio.get_running_loop(), asyncio.Event()
+        with self._lock:
+            if self.opened.is_set():
+                return
+            self._waiting.append(lambda: loop.is_closed() or loop.call_soon_threadsafe(opened.set))
+        await opened.wait()
 
     def leave(self) -> None:
         with self._lock:
@@ -77,8 +93,7 @@ class Slow(Service):
     async def on_wait_later(self, message: Incoming) -> str:
         self.gate.enter()
         try:
-            while not self.gate.opened.is_set():
-                await asyncio.sleep(0.001)
+            await self.gate.wait_opened()
         finally:
             self.gate.leave()
         return "waited"

@@ -74,7 +74,7 @@ def test_a_one_way_call_is_run_and_returns_nothing(either_room: Room) -> None:
     client = either_room.client()
     client.notify("slow.wait")
     service.gate.await_arrival()
-    service.gate.opened.set()
+    service.gate.open()
     assert client.open_calls == 0
 
 
@@ -159,7 +159,7 @@ def test_a_call_ends_at_its_deadline(either_room: Room) -> None:
             client.send("slow.wait", timeout=0.05).result()
         assert client.open_calls == 0
     finally:
-        service.gate.opened.set()
+        service.gate.open()
 
 
 @pytest.mark.parametrize("timeout", [0, -1, math.inf, math.nan, "1", True])
@@ -325,7 +325,7 @@ def test_closing_ends_the_calls_that_are_open(either_room: Room) -> None:
     client.close()
     for thread in threads:
         thread.join(LIMIT)
-    service.gate.opened.set()
+    service.gate.open()
     with pytest.raises(ClosedError):
         deferred.result()
     assert [type(error) for error in ended] == [ClosedError, ClosedError]
@@ -357,6 +357,6 @@ def test_what_was_lost_may_have_been_executed(room: Room) -> None:
     pending = client.send("slow.wait")
     service.gate.await_arrival()
     service.stop(drain=0)
-    service.gate.opened.set()
+    service.gate.open()
     with pytest.raises(ConnectionLost):
         pending.result()

@@ -23,7 +23,7 @@ def test_a_coroutine_runs_in_its_context_and_in_the_loops_thread() -> None:
         seen.extend([NAME.get(), threading.current_thread().name])
         over.set()
 
-    loop.start(work, context, lambda task: None)
+    loop.start(work, context, lambda _: None)
     assert over.wait(LIMIT)
     loop.stop()
     loop.stop()
@@ -60,7 +60,7 @@ def test_what_still_runs_at_the_stop_is_cancelled() -> None:
         finally:
             cancelled.set()
 
-    loop.start(work, copy_context(), lambda task: None)
+    loop.start(work, copy_context(), lambda _: None)
     assert started.wait(LIMIT)
     loop.stop()
     assert cancelled.is_set()

@@ -43,7 +43,7 @@ def test_every_answered_code_stands_for_one_class_and_is_left_free_by_json_rpc()
 
 
 def test_every_kind_of_remote_error_has_its_own_code() -> None:
-    kinds = [RemoteError, *RemoteError.__subclasses__()]
+    kinds: list[type[RemoteError]] = [RemoteError, *RemoteError.__subclasses__()]
     assert {ANSWERED[cls.code] for cls in kinds} == set(kinds)
 
 

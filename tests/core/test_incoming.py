@@ -94,7 +94,7 @@ def test_a_nested_call_ends_with_the_time_of_the_outer_one(either_room: Room) ->
     relay = either_room.serve(Relay)
     with pytest.raises(DeadlineExceeded):
         either_room.client().call("relay.wait", timeout=0.1)
-    service.gate.opened.set()
+    service.gate.open()
     relay.stop()
     assert relay._client is None
 

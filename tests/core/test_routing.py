@@ -173,11 +173,11 @@ class Shop(Base):
     async def on_later(self, message: object) -> None: ...
 
     @staticmethod
-    def on_static(message: object, x: int) -> int:
+    def on_static(_: object, x: int) -> int:
         return x
 
     @classmethod
-    def on_class(cls, message: object, x: int) -> int:
+    def on_class(cls, _: object, x: int) -> int:
         return x
 
     def on_(self, message: object) -> None: ...
@@ -350,6 +350,6 @@ def test_the_table_describes_itself() -> None:
 
 
 def test_handlers_can_be_added_without_changing_the_table() -> None:
-    more = TABLE.with_handlers({"$ping": lambda message: "pong"})
+    more = TABLE.with_handlers({"$ping": lambda _: "pong"})
     assert set(more.names) == {"$ping", *TABLE.names}
     assert "$ping" not in TABLE.names

@@ -219,7 +219,7 @@ def test_a_running_handler_finishes_and_its_answer_arrives(either_room: Room) ->
     service.gate.await_arrival(2)
     stopper = threading.Thread(target=service.stop)
     stopper.start()
-    service.gate.opened.set()
+    service.gate.open()
     stopper.join(LIMIT)
     assert not stopper.is_alive()
     assert [one.result() for one in pending] == ["waited", "waited"]
@@ -231,7 +231,7 @@ def test_a_handler_that_does_not_finish_is_given_up(either_room: Room, method: s
     pending = either_room.client().send(method)
     service.gate.await_arrival()
     service.stop(drain=0.01)
-    service.gate.opened.set()
+    service.gate.open()
     with pytest.raises(ConnectionLost, match="may have been executed"):
         pending.result()
 
@@ -248,7 +248,7 @@ def test_what_was_not_started_is_said_not_to_have_been_executed(room_alone: Room
     for one in waiting:
         with pytest.raises(Unavailable, match="not executed"):
             one.result()
-    service.gate.opened.set()
+    service.gate.open()
     stopper.join(LIMIT)
     assert first.result() == "waited"
     assert service.seen == []
@@ -262,7 +262,7 @@ def test_what_was_not_started_goes_to_another_worker(room: Room) -> None:
     waiting = [client.send("slow.echo", ["hi"]) for _ in range(3)]
     room.serve(Slow)
     assert [one.result() for one in waiting] == [{"RETURN_DATA": "hi"}] * 3
-    first.gate.opened.set()
+    first.gate.open()
     assert running.result() == "waited"
     assert first.seen == []
 
@@ -281,8 +281,8 @@ class Quitter(Slow):
 
 @pytest.mark.parametrize("method", ["quitter.quit", "quitter.quit_later"])
 def test_a_handler_may_stop_its_own_service(either_room: Room, method: str) -> None:
-    service = either_room.serve(Quitter)
-    assert either_room.client().call(method) == "bye"
+    service = either_room.serve(Quitter, drain=1)
+    assert either_room.client(timeout=2).call(method) == "bye"
     assert service._stopped.wait(LIMIT)
     assert not service.serving
 

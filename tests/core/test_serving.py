@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 
 import pytest
@@ -23,7 +22,7 @@ def test_as_many_handlers_run_at_once_as_was_said(either_room: Room, method: str
     pending = [client.send(method) for _ in range(3 * concurrency + 1)]
     service.gate.await_arrival(concurrency)
     assert service.gate.inside == concurrency
-    service.gate.opened.set()
+    service.gate.open()
     assert [one.result() for one in pending] == ["waited"] * len(pending)
     assert service.gate.most == concurrency
 
@@ -33,7 +32,7 @@ def test_blocking_handlers_and_coroutines_share_the_places(either_room: Room) ->
     client = either_room.client()
     pending = [client.send(f"slow.{method}") for method in ("wait", "wait_later", "echo", "later") * 5]
     service.gate.await_arrival(2)
-    service.gate.opened.set()
+    service.gate.open()
     assert len([one.result() for one in pending]) == 20
     assert service.gate.most == 2
 
@@ -44,8 +43,8 @@ def test_two_services_share_the_requests(room: Room) -> None:
     pending = [client.send("slow.wait"), client.send("slow.wait")]
     first.gate.await_arrival()
     second.gate.await_arrival()
-    first.gate.opened.set()
-    second.gate.opened.set()
+    first.gate.open()
+    second.gate.open()
     assert {one.reply().sender for one in pending} == {first.instance, second.instance}
 
 
@@ -66,7 +65,7 @@ def test_a_service_that_is_alone_answers_pings_only_when_it_has_a_place_but_refu
     service.gate.await_arrival()
     with pytest.raises(RemoteError):
         client.call("slow.nothing")
-    service.gate.opened.set()
+    service.gate.open()
     assert running.result() == "waited"
 
 
@@ -92,12 +91,12 @@ def test_a_coroutine_is_stopped_at_the_deadline(room: Room) -> None:
 
 def test_a_request_whose_time_ran_out_while_it_waited_never_runs(room_alone: Room) -> None:
     service = room_alone.serve(Slow)
-    client = room_alone.client()
+    client = room_alone.client(timeout=2)
     running = client.send("slow.wait")
     service.gate.await_arrival()
     with pytest.raises(TimeoutError):
         client.call("slow.echo", timeout=0.05)
-    service.gate.opened.set()
+    service.gate.open()
     assert running.result() == "waited"
     client.call("slow.later")
     assert service.seen == []
@@ -153,7 +152,7 @@ def test_a_connection_that_comes_back_is_served_on(caplog: pytest.LogCaptureFixt
 
 def test_an_answer_on_its_way_when_the_service_stops_still_arrives(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     service = room.serve(Slow)
-    client = room.client()
+    client = room.client(timeout=2)
     sending, let = threading.Event(), threading.Event()
     reply = MemoryDelivery.reply
 
@@ -178,8 +177,9 @@ class Mixed(Slow):
 
     async def on_crowd(self, message: Incoming) -> str:
         self.gate.enter()
-        while self.gate.inside < 50:
-            await asyncio.sleep(0)
+        if self.gate.inside == 50:
+            self.gate.open()
+        await self.gate.wait_opened()
         return "together"
 
 

@@ -69,14 +69,14 @@ def test_a_deferred_call_expires_though_nobody_waits(room: Room) -> None:
     pending = room.client().send("slow.wait", timeout=0.05)
     pending.on_done(lambda _: over.set())
     assert over.wait(LIMIT)
-    service.gate.opened.set()
+    service.gate.open()
     with pytest.raises(DeadlineExceeded):
         pending.result()
 
 
 def test_a_call_ends_at_its_own_deadline_while_somebody_reads_for_a_longer_one(room: Room) -> None:
     service = room.serve(Slow, concurrency=4)
-    client = room.client()
+    client = room.client(timeout=2)
     client.call("slow.echo")
     patient = client.send("slow.wait")
     service.gate.await_arrival()
@@ -86,8 +86,8 @@ def test_a_call_ends_at_its_own_deadline_while_somebody_reads_for_a_longer_one(r
         client.call("slow.wait", timeout=0.05)
     client.send("slow.wait", timeout=0.05).on_done(lambda _: over.set())
     assert over.wait(LIMIT)
-    assert time.monotonic() - started < LIMIT / 4
-    service.gate.opened.set()
+    assert time.monotonic() - started < 1
+    service.gate.open()
     assert patient.result() == "waited"
 
 
@@ -99,7 +99,7 @@ def test_a_blocked_caller_reads_for_those_that_defer(room: Room) -> None:
     blocked.start()
     service.gate.await_arrival()
     assert client.send("slow.echo", ["hi"]).result() == echoed("hi")
-    service.gate.opened.set()
+    service.gate.open()
     blocked.join(LIMIT)
     assert not blocked.is_alive()
 
@@ -149,7 +149,7 @@ class Broken(MemoryTransport):
         self.errors: list[TransportError] = []
 
     def dial(self) -> Line:
-        line, receive = super().dial(), Line.receive
+        line = super().dial()
         receive = line.receive
 
         def fail_first(timeout: float) -> bytes | None:
@@ -170,7 +170,7 @@ def test_a_lost_connection_ends_what_was_under_way_and_nothing_else(error: Trans
         transport.errors.append(error)
         with pytest.raises(ConnectionLost):
             pending.result()
-        service.gate.opened.set()
+        service.gate.open()
         assert client.call("slow.echo", ["hi"]) == echoed("hi")
         client.close()
 
@@ -180,7 +180,7 @@ def test_a_client_leaves_no_thread_behind(room: Room) -> None:
     before = set(threading.enumerate())
     for _ in range(10):
         client = room.client()
-        client.on_response("#", lambda reply: None)
+        client.on_response("#", lambda _: None)
         client.call("slow.echo")
         client.send("slow.echo").result()
         asyncio.run(_awaited(client))
@@ -207,7 +207,7 @@ def test_no_more_calls_are_open_than_are_allowed(room: Room) -> None:
     pending = [client.send("slow.wait") for _ in range(2)]
     with pytest.raises(Unavailable, match="not sent"):
         client.send("slow.wait")
-    service.gate.opened.set()
+    service.gate.open()
     assert [one.result() for one in pending] == ["waited"] * 2
     client.call("slow.echo")
 

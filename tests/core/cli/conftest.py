@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -29,6 +30,7 @@ class Kitchen(Service):
 
     def setup(self) -> None:
         self.ran: list[str] = []
+        self.given_up = threading.Event()
 
     def on_echo(self, message: Incoming, text: str = "NO DATA") -> dict[str, str]:
         """Give the text back."""
@@ -52,8 +54,9 @@ class Kitchen(Service):
 
     def on_nap(self, message: Incoming, seconds: float) -> bool:
         message.status(102, "asleep")
-        self.woken = message.wait_cancelled(seconds)
-        return self.woken
+        if message.wait_cancelled(seconds):
+            self.given_up.set()
+        return message.cancelled
 
     def on_quit(self, message: Incoming) -> None:
         self.stop(0)
@@ -73,7 +76,7 @@ def kitchen(secret: Key, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kitchen]:
     """A service that the commands of this process reach by the URL in TREATY_URL."""
     url = f"memory://{uuid.uuid4().hex}"
     monkeypatch.setenv("TREATY_URL", url)
-    with connect(url) as transport, Kitchen(transport, secret=secret) as service:
+    with connect(url) as transport, Kitchen(transport, secret=secret, concurrency=2, drain=1) as service:
         yield service
 
 
@@ -81,7 +84,10 @@ def kitchen(secret: Key, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kitchen]:
 def far_kitchen(secret: Key, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kitchen]:
     """A service that the commands of another process reach by the URL in TREATY_URL."""
     pytest.importorskip("zmq")
-    with connect("zmq+tcp://127.0.0.1:*") as transport, Kitchen(transport, secret=secret) as service:
+    with (
+        connect("zmq+tcp://127.0.0.1:*") as transport,
+        Kitchen(transport, secret=secret, concurrency=2, drain=1) as service,
+    ):
         monkeypatch.setenv("TREATY_URL", str(getattr(transport, "url")))  # noqa: B009 - not part of the interface
         yield service
 

@@ -33,7 +33,8 @@ def test_the_slow_echo_serves(tmp_path: Path) -> None:
     pytest.importorskip("zmq")
     key, url = Key.generate(os.urandom), f"zmq+ipc://{tmp_path}/slow"
     command = [sys.executable, "-W", "error", str(EXAMPLES / "slow.py"), url]
-    with subprocess.Popen(command, env={**os.environ, "TREATY_SECRET": key.text()}) as process:
+    process = subprocess.Popen(command, env={**os.environ, "TREATY_SECRET": key.text()})
+    try:
         with Client(url, secret=key) as client:
             while True:
                 assert process.poll() is None
@@ -48,3 +49,6 @@ def test_the_slow_echo_serves(tmp_path: Path) -> None:
             assert pending.result() == {"RETURN_DATA": "hi"}
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()

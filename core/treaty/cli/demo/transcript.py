@@ -69,9 +69,12 @@ class Transcript:
         self._console.print()
         title = Text(outcome.step.title, "bold").wrap(self._console, room)
         for number, line in enumerate(title):
-            line.align("left", room)
-            head = Text.assemble((mark, style), " ", line, " ", (time, "cyan"))
-            self._console.print(head if number == 0 else Text.assemble("  ", line))
+            line.rstrip()
+            if number:
+                self._console.print(Text.assemble("  ", line))
+                continue
+            gap = " " * (room - line.cell_len + 1)
+            self._console.print(Text.assemble((mark, style), " ", line, gap, (time, "cyan")))
         self._paragraph("done", Text(outcome.step.code, "blue"))
         self._paragraph("expected", Text(outcome.step.expected))
         self._paragraph("came back", Text(one_line(outcome.came_back), style))
@@ -79,6 +82,7 @@ class Transcript:
     def _paragraph(self, label: str, text: Text) -> None:
         # Wrapped here, as a table fills its lines with spaces, which a file or a log would keep.
         for line in text.wrap(self._console, max(min(self._console.width, _WIDEST) - _INDENT, 8)):
+            line.rstrip()
             self._console.print(
                 Text.assemble(f"  {label:<{_INDENT - 2}}" if label else " " * _INDENT, line), soft_wrap=True
             )

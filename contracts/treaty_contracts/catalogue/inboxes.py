@@ -14,7 +14,7 @@ from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
 from treaty_contracts.expect import until
 from treaty_contracts.registry import Level, Strength, rule
-from treaty_contracts.rules.lines import ends_when_closed
+from treaty_contracts.catalogue.lines import ends_when_closed
 
 
 @rule(
@@ -42,7 +42,7 @@ def ready_on_return(bench: Bench) -> None:
     sentence="Each request reaches exactly one of the inboxes that compete for a service.",
     intent="Otherwise a request runs twice, or not at all.",
     causes=("a fan-out is used where a work queue belongs", "an inbox is told apart by a connection, not by itself"),
-    mutants=("delivers-to-every-worker", "lies-about-competing"),
+    mutants=("delivers-to-every-worker", "duplicates-frames"),
 )
 def exactly_one_inbox(bench: Bench) -> None:
     service = bench.name()

@@ -3,7 +3,7 @@
 A rule is a small function on a bench. It must not know adapters, nor how it is run.
 """
 
-from treaty_contracts.rules import (
+from treaty_contracts.catalogue import (
     auth,
     calls,
     channels,

@@ -246,7 +246,7 @@ def many_replies(bench: Bench) -> None:
     sentence="The frames of one line reach a single inbox, and the replies of one delivery their line, as sent.",
     intent="Status messages are numbered, and a cancellation must not overtake its request.",
     causes=("several connections or threads carry one line", "frames that were given back are queued at the end"),
-    mutants=("reorders-requests", "reorders-replies", "lies-about-ordered"),
+    mutants=("reorders-frames"),
     strength=Strength.STOCHASTIC,
 )
 def order_is_kept(bench: Bench) -> None:

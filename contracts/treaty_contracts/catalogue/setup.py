@@ -24,7 +24,7 @@ _SMALLEST_LIMIT = 64 * 1024
         "the target needs something that is not running",
         "serve returns before the service can be reached",
     ),
-    mutants=("dead", "loses-replies"),
+    mutants=("dead"),
 )
 def opens_echoes_closes(bench: Bench) -> None:
     subject = bench.subject()

@@ -131,6 +131,12 @@ def topics_match_whole(bench: Bench) -> None:
         bench.expect.equal(_up_to_fence(bench, every), [topic], f"what {everything!r} hears of {topic!r}")
 
     bench.each(drawn, check)
+    bench.did("published beside a channel, below the core: the marker must be the first thing that arrives")
+    feed, publish = bench.feed(subject.name), bench.transport("service").publish
+    for channel in (f"{subject.name}x", subject.name[:-1], f"{subject.name}-x"):
+        publish(channel, b"of another channel")
+    publish(subject.name, b"marker")
+    bench.expect.equal(_next(bench, feed), b"marker", "the first frame of the channel")
 
 
 @rule(

@@ -43,7 +43,7 @@ def no_notifications(bench: Bench) -> None:
     sentence="Where workers cannot compete, a second inbox for a service is AddressInUse, and the first serves on.",
     intent="Two workers of which only one is heard look like capacity that is not there.",
     causes=("the second bind takes the address over", "the library's own error comes through"),
-    mutants=("second-serve-steals",),
+    mutants=("second-serve-steals", "competes-undeclared"),
 )
 def no_competing(bench: Bench) -> None:
     service = bench.name()
