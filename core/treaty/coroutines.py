@@ -21,6 +21,11 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
+    @property
+    def own_thread(self) -> bool:
+        """Whether the calling thread is the loop's."""
+        return self._thread is threading.current_thread()
+
     def start(
         self,
         coroutine: Callable[[], Coroutine[Any, Any, None]],

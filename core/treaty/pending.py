@@ -6,6 +6,7 @@ It holds what came back; it must not know frames or transports. Whoever settles 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -21,6 +22,7 @@ from treaty.registry import read_error
 
 #: How many status messages of one call are kept for who has not read them yet; older ones are let go.
 KEPT_STATUSES: Final = 10_000
+_LOG: Final = logging.getLogger("treaty.client")
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -186,7 +188,11 @@ class Pending:
             callbacks, listeners = self._callbacks, self._listeners
             self._callbacks = None
         for callback in callbacks or ():
-            callback(self)
+            try:
+                callback(self)
+            except Exception:
+                # This is the thread that reads the answers of everybody.
+                _LOG.exception("%s: a callback failed", self.target)
         for listener in listeners or ():
             listener()
         return True

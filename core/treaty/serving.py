@@ -105,7 +105,7 @@ class Serving:
     @property
     def own_thread(self) -> bool:
         """Whether the calling thread is one of those that run handlers."""
-        return threading.current_thread() in self._threads
+        return threading.current_thread() in self._threads or self._loop.own_thread
 
     def hurry(self) -> None:
         """End a drain at once."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from treaty import Cancelled, Pending, Response, Status, StatusLine, TreatyError
+from treaty import Cancelled, Pending, Response, Status, StatusLine, TreatyError, UnknownMethod
 from treaty.pending import KEPT_STATUSES
 
 from .conftest import Room
@@ -186,12 +186,12 @@ def test_a_request_that_is_cancelled_while_it_waits_never_runs(room_alone: Room)
     client = room_alone.client()
     first = client.send("slow.wait")
     service.gate.await_arrival()
-    second = client.send("slow.echo")
-    second.cancel()
-    third = client.send("slow.echo")
+    assert client.send("slow.echo").cancel()
+    with pytest.raises(UnknownMethod):
+        client.call("slow.fence")  # when this is answered, the cancel was heard
     service.gate.open()
     assert first.result() == "waited"
-    third.result()
+    client.call("slow.echo")
     assert len(service.seen) == 1
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from treaty import Client, ClosedError, ConnectionLost, DeadlineExceeded, ForkedError, Line, TransportError, Unavailable
 from treaty_memory import MemoryTransport
+from treaty_memory.transport import MemoryLine
 
 from .conftest import SECRET, Room
 from .services import LIMIT, Slow, in_threads
@@ -74,18 +75,33 @@ def test_a_deferred_call_expires_though_nobody_waits(room: Room) -> None:
         pending.result()
 
 
-def test_a_call_ends_at_its_own_deadline_while_somebody_reads_for_a_longer_one(room: Room) -> None:
+@pytest.mark.xfail(reason="the reader sleeps until the deadline that was the next when it began to read")
+@pytest.mark.parametrize("style", ["blocking", "deferred"])
+def test_a_call_ends_at_its_own_deadline_while_somebody_reads_for_a_longer_one(
+    room: Room, monkeypatch: pytest.MonkeyPatch, style: str
+) -> None:
     service = room.serve(Slow, concurrency=4)
     client = room.client(timeout=2)
     client.call("slow.echo")
+    reading, receive = threading.Event(), MemoryLine.receive
+
+    def receive_and_tell(self: MemoryLine, timeout: float) -> bytes | None:
+        if service.gate.inside:
+            reading.set()
+        return receive(self, timeout)
+
+    monkeypatch.setattr(MemoryLine, "receive", receive_and_tell)
     patient = client.send("slow.wait")
     service.gate.await_arrival()
-    over = threading.Event()
-    started = time.monotonic()
-    with pytest.raises(DeadlineExceeded):
-        client.call("slow.wait", timeout=0.05)
-    client.send("slow.wait", timeout=0.05).on_done(lambda _: over.set())
-    assert over.wait(LIMIT)
+    nudge = client.send("slow.report")
+    assert nudge.result() == "reported" and reading.wait(LIMIT)
+    over, started = threading.Event(), time.monotonic()
+    if style == "blocking":
+        with pytest.raises(DeadlineExceeded):
+            client.call("slow.wait", timeout=0.05)
+    else:
+        client.send("slow.wait", timeout=0.05).on_done(lambda _: over.set())
+        assert over.wait(LIMIT)
     assert time.monotonic() - started < 1
     service.gate.open()
     assert patient.result() == "waited"

@@ -78,8 +78,10 @@ def test_a_resource_belongs_to_the_process_that_made_it() -> None:
         warnings.simplefilter("ignore")  # of a fork with threads around
         child = os.fork()
     if child == 0:
-        os._exit(_refused(ForkedError, thing) and thing.foreign and not thing.close() and _refused(ClosedError, thing))
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == True  # noqa: E712
+        told = thing.foreign and _refused(ForkedError, thing)
+        thing.close()
+        os._exit(told and _refused(ClosedError, thing))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
     thing.check()
 
 

@@ -6,7 +6,6 @@ It must not know the socket or the layout of messages; the endpoint has those.
 
 from __future__ import annotations
 
-import select
 import threading
 import time
 from collections import deque
@@ -14,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from treaty import ClosedError, Delivery, Inbox
-from treaty_zmq.port import LONGEST, Waker
+from treaty_zmq.port import Sleeper, Waker
 
 if TYPE_CHECKING:
     from treaty_zmq.endpoint import Endpoint
@@ -58,11 +57,11 @@ class ZmqInbox(Inbox):
         self._on_close = on_close
         self._waiting = False
         self._turn = threading.Lock()  # for the one thread that receives
-        self._follow = select.poll()
-        self._follow.register(self.waker.fd, select.POLLIN)
-        self._lead = select.poll()
-        self._lead.register(self.waker.fd, select.POLLIN)
-        self._lead.register(endpoint.fd, select.POLLIN)
+        self._follow = Sleeper(0)
+        self._follow.watch(self.waker.fd)
+        self._lead = Sleeper(endpoint.settings.spin)
+        self._lead.watch(self.waker.fd)
+        self._lead.watch(endpoint.fd)
 
     def offer(self, peer: bytes, frame: bytes) -> bool:
         """Put a request in if there is space, and wake the thread that waits for it."""
@@ -95,9 +94,9 @@ class ZmqInbox(Inbox):
                         endpoint.promote()
                         return self._next()
                     self._waiting = True
-                    poll = self._lead if endpoint.wait(self) else self._follow
+                    sleep = self._lead if endpoint.wait(self) else self._follow
                 try:
-                    poll.poll(min(until - now, LONGEST) * 1000)
+                    sleep.wait(until - now)
                 except BaseException:
                     with endpoint.lock:
                         self._waiting = False

@@ -24,7 +24,7 @@ from treaty import ClosedError, ConnectionLost, Unavailable
 from treaty_zmq.address import Address
 from treaty_zmq.contexts import Contexts
 from treaty_zmq.names import NAMES
-from treaty_zmq.port import LONGEST, Port, Sent, Waker
+from treaty_zmq.port import Port, Sent, Sleeper, Waker
 from treaty_zmq.settings import Settings
 from treaty_zmq.watch import Watch
 
@@ -55,12 +55,12 @@ class Link:
 
     def _open(self) -> None:
         self._port = Port(self._context, zmq.DEALER, self._settings, ipv6=self._address.ipv6)
-        self._poll = select.poll()
-        self._poll.register(self._waker.fd, select.POLLIN)
-        self._poll.register(self._port.fd, select.POLLIN)
+        self._sleep = Sleeper(self._settings.spin)
+        self._sleep.watch(self._waker.fd)
+        self._sleep.watch(self._port.fd)
         if self._address.scheme != "inproc":
             self._watch = Watch(self._context, self._port)
-            self._poll.register(self._watch.fd, select.POLLIN)
+            self._sleep.watch(self._watch.fd)
             self._port.socket.connect(self._address.to_connect())
 
     def send(self, parts: tuple[bytes, ...], timeout: float) -> None:
@@ -122,7 +122,7 @@ class Link:
                         return None
                     self._waiting = True
                 try:
-                    ready = self._poll.poll(min(until - now, LONGEST) * 1000)
+                    ready = self._sleep.wait(until - now)
                 finally:
                     self._waiting = False
                 if self._waker.pending:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import threading
+import time
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final, cast
@@ -119,6 +121,38 @@ class Port:
                 self._recv(_NOW)
             raise
         return parts
+
+
+class Sleeper:
+    """Waits for descriptors. While what it waits for keeps coming within microseconds, it looks again for a moment
+    before it lets the operating system put the thread to sleep, which costs more than that moment.
+
+    Args:
+        spin: for how many seconds at most; 0 never does.
+    """
+
+    def __init__(self, spin: float) -> None:
+        self._spin = spin
+        self._poll = select.poll()
+        self._eager = False
+
+    def watch(self, descriptor: int) -> None:
+        """Wait for this one as well to be readable."""
+        self._poll.register(descriptor, select.POLLIN)
+
+    def wait(self, seconds: float) -> list[tuple[int, int]]:
+        """Return what ``select.poll`` does, after ``seconds`` at most."""
+        poll = self._poll.poll
+        start = time.perf_counter()
+        if self._eager and seconds > self._spin:
+            until = start + self._spin
+            while not (ready := poll(0)) and time.perf_counter() < until:
+                os.sched_yield()  # whoever is to answer may need this processor
+            if ready:
+                return ready
+        ready = poll(min(seconds, LONGEST) * 1000)
+        self._eager = time.perf_counter() - start < 2 * self._spin
+        return ready
 
 
 class Waker:

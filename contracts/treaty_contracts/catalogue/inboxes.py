@@ -12,9 +12,9 @@ from collections import Counter
 from treaty import Delivery, Inbox
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
+from treaty_contracts.catalogue.lines import ends_when_closed
 from treaty_contracts.expect import until
 from treaty_contracts.registry import Level, Strength, rule
-from treaty_contracts.catalogue.lines import ends_when_closed
 
 
 @rule(
