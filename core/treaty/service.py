@@ -22,7 +22,7 @@ from treaty.incoming import Incoming
 from treaty.notices import announce
 from treaty.routing import HandlerTable
 from treaty.sealing import MAX_FRAME, Secret, keyring
-from treaty.serving import Serving
+from treaty.serving import BACKLOG, Serving
 from treaty.transport import Transport, check_name, open_transport
 
 #: Seconds that running handlers have to finish when a service stops.
@@ -127,9 +127,13 @@ class Service:
                 guard=self._guard,
                 skew_ms=round(self._skew * 1000),
             )
+            # Where nobody else could take a request, all of them are received, to wait here: refusals, cancellations
+            # and pings are then heard while every handler is busy.
+            reads_ahead = not self._transport.guarantees.competing_workers
+            capacity = self._concurrency + (BACKLOG if reads_ahead else 0)
             self.setup()
             try:
-                inbox = self._transport.serve(self.name, self._concurrency)
+                inbox = self._transport.serve(self.name, capacity)
             except BaseException:
                 self.teardown()
                 raise
@@ -139,9 +143,7 @@ class Service:
                 answerer,
                 inbox,
                 concurrency=self._concurrency,
-                # Where nobody else could take a request, one thread always receives: refusals, cancellations and
-                # pings then work while every handler is busy.
-                reads_ahead=not self._transport.guarantees.competing_workers,
+                reads_ahead=reads_ahead,
                 client=self._nested_client,
             )
 

@@ -120,11 +120,15 @@ class Serving:
             self._stopping = True
         for job in self._places.end():
             self._hand_back(job)
-        self._hand_back_queued()
-        with self._lock:
-            while self._jobs and not self._hurried.is_set() and (left := until - time.monotonic()) > 0:
-                self._changed.wait(left)
-            abandoned = list(self._jobs.values())
+        while True:
+            # What comes now is answered as well: a new request was not executed, a cancellation ends the wait.
+            self._hand_back_queued()
+            with self._lock:
+                left = until - time.monotonic()
+                if not self._jobs or self._hurried.is_set() or left <= 0:
+                    abandoned = list(self._jobs.values())
+                    break
+                self._changed.wait(min(left, _SLICE))
         for job in abandoned:
             lost = ConnectionLost(f"{job.method}: may have been executed: the service stopped while it ran")
             self._finish(job, partial(self.answerer.error, job.exchange, lost, now=present()))

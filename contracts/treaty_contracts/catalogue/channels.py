@@ -92,12 +92,12 @@ def nothing_after_close(bench: Bench) -> None:
     subscription = leaving.subscribe(f"{subject.name}.#", left.put)
     subject.publish("first", 1)
     for heard in (kept, left):
-        bench.expect.equal(_heard(bench, heard).data, 1, "what both subscribers hear first")
+        bench.expect.equal(next_heard(bench, heard).data, 1, "what both subscribers hear first")
     subscription.close()
     bench.did("one of two subscriptions was closed; three more notifications were published")
     for number in (2, 3, 4):
         subject.publish("later", number)
-    bench.expect.equal([_heard(bench, kept).data for _ in range(3)], [2, 3, 4], "what the one that stayed hears")
+    bench.expect.equal([next_heard(bench, kept).data for _ in range(3)], [2, 3, 4], "what the one that stayed hears")
     bench.expect.equal(left.qsize(), 0, "how much the one that was closed hears")
 
 
@@ -194,11 +194,11 @@ def duplicates_are_heard_once(bench: Bench) -> None:
     heard: queue.Queue[Notification] = queue.Queue()
     client.subscribe(f"{subject.name}.#", heard.put)
     subject.publish("first", 1)
-    bench.expect.equal(_heard(bench, heard).data, 1, "what is heard first")
+    bench.expect.equal(next_heard(bench, heard).data, 1, "what is heard first")
     frame = next(crossing.frame for crossing in bench.trace.crossings if crossing.verb == "publish")
     bench.transport("service").publish(subject.name, frame)
     subject.publish("second", 2)
-    bench.expect.equal(_heard(bench, heard).data, 2, "what is heard after the first was published again")
+    bench.expect.equal(next_heard(bench, heard).data, 2, "what is heard after the first was published again")
 
 
 @rule(
@@ -221,10 +221,11 @@ def raising_callback_stays(bench: Bench) -> None:
     client.subscribe(f"{subject.name}.#", callback)
     for number in range(3):
         subject.publish("again", number)
-        bench.expect.equal(_heard(bench, heard).data, number, "what a callback that raises hears")
+        bench.expect.equal(next_heard(bench, heard).data, number, "what a callback that raises hears")
 
 
-def _heard(bench: Bench, heard: queue.Queue[Notification]) -> Notification:
+def next_heard(bench: Bench, heard: queue.Queue[Notification]) -> Notification:
+    """Return the next notification that a callback put into a queue, which must come."""
     try:
         return heard.get(timeout=bench.times.arrive)
     except queue.Empty:
@@ -233,6 +234,6 @@ def _heard(bench: Bench, heard: queue.Queue[Notification]) -> Notification:
 
 def _up_to_fence(bench: Bench, heard: queue.Queue[Notification]) -> list[Any]:
     found: list[Any] = []
-    while (data := _heard(bench, heard).data) != "fence":
+    while (data := next_heard(bench, heard).data) != "fence":
         found.append(data)
     return found
