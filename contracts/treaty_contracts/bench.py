@@ -10,6 +10,7 @@ import os
 import random
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from itertools import count
 from typing import Any, Final, TypeVar
 
@@ -41,7 +42,7 @@ class Bench:
     def __init__(self, target: Target, profile: Profile, number: int = 0, surface: str = "blocking") -> None:
         self.target: Final = target
         self.profile: Final = profile
-        self.times: Final = Times.at(target.time_scale)
+        self.times = Times.at(target.time_scale)
         self.expect: Final = Expectations()
         self.trace: Final = Trace()
         self.done: Final[list[str]] = []
@@ -188,7 +189,13 @@ class Bench:
         @chosen
         @given(case=cases)
         def example(case: _T) -> None:
-            check(case)
+            self.trace.restart()
+            try:
+                check(case)
+            except Violated:
+                # The verdict is clear; what is left is to find the smallest case, and not to wait long for it.
+                self.times = replace(self.times, arrive=self.times.slack)
+                raise
 
         if self._number:
             example = seed(self._number)(example)

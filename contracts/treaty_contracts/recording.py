@@ -51,6 +51,10 @@ class Trace:
         at = time.monotonic() - self._started
         self.crossings.append(Crossing(at, end, direction, verb, frame[:_KEPT_BYTES], len(frame)))
 
+    def restart(self) -> None:
+        """Forget what was written down: another case begins."""
+        self.crossings.clear()
+
     def lines(self) -> tuple[str, ...]:
         """Return the last crossings as text."""
         crossings = list(self.crossings)

@@ -159,9 +159,7 @@ class Client(Resource):
             if pending.done:
                 return
             try:
-                left = until - time.monotonic()
-                if left <= 0:
-                    raise DeadlineExceeded(f"{target}: not sent in time")
+                left = _left(until, f"{target}: not sent in time")
                 _, outgoing = switchboard.begin(
                     target, _or_none(params), timeout=left, headers=headers, pending=pending
                 )
@@ -273,10 +271,7 @@ class Client(Resource):
         until = SERVING_UNTIL.get()
         if until is None:
             return limit
-        left = until - time.monotonic()
-        if left <= 0:
-            raise DeadlineExceeded("not sent: the time of the request that is being served has run out")
-        return min(limit, left)
+        return min(limit, _left(until, "not sent: the time of the request that is being served has run out"))
 
     def _watch(self, switchboard: Switchboard, pending: Pending) -> None:
         if self._handlers:
@@ -344,6 +339,13 @@ def _usable(secret: Secret | None) -> tuple[Keyring | None, str]:
 
 def _or_none(params: Params | None) -> Params:
     return {} if params is None else params
+
+
+def _left(until: float, otherwise: str) -> float:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise DeadlineExceeded(otherwise)
+    return left
 
 
 def _checked_timeout(timeout: float) -> float:

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from treaty.coroutines import LoopThread
 from treaty.driving import SERVING_UNTIL, WakeUp, present
-from treaty.engine import Answer, Answerer, Exchange, Run, Stop
-from treaty.errors import ClosedError, ConnectionLost, ResourceExhausted, TransportError, TreatyError, Unavailable
-from treaty.incoming import Host, Incoming
+from treaty.engine import Answer, Answerer, Run, Stop
+from treaty.errors import ClosedError, ConnectionLost, ResourceExhausted, TreatyError, Unavailable
+from treaty.incoming import Incoming
+from treaty.job import Job
 from treaty.places import Places
+from treaty.reception import Reception
 from treaty.registry import is_expected
-from treaty.routing import Bound
 from treaty.transport import Delivery, Inbox
 
 if TYPE_CHECKING:
@@ -36,24 +37,6 @@ _LOG: Final = logging.getLogger("treaty.service")
 _SLICE: Final = 0.1
 #: How long every worker must have been busy before somebody else receives.
 _PATIENCE: Final = 0.01
-#: How long to wait before a broken connection is tried again.
-_PAUSE: Final = 0.2
-
-
-class _Job(Incoming):
-    """A request whose handler runs, or waits to run."""
-
-    __slots__ = ("bound", "delivery", "exchange", "over", "started", "task")
-
-    def __init__(self, run: Run, delivery: Delivery, host: Host) -> None:
-        self.exchange: Exchange = run.exchange
-        super().__init__(run.exchange.request, until=run.exchange.deadline, host=host)
-        self.bound: Bound = run.bound
-        self.delivery = delivery
-        self.started = 0.0
-        self.task: asyncio.Task[None] | None = None
-        #: Whether the one answer was sent, or is not wanted any more.
-        self.over = False
 
 
 class Serving:
@@ -78,22 +61,18 @@ class Serving:
         client: Callable[[], Client],
     ) -> None:
         self.answerer = answerer
-        self._inbox = inbox
+        self._reception = Reception(inbox)
         self._client = client
         self._concurrency = concurrency
         self._reads_ahead = reads_ahead
-        self._receiving = threading.Lock()
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._places: Places[_Job] = Places(concurrency, BACKLOG)
-        self._jobs: dict[str, _Job] = {}
+        self._places: Places[Job] = Places(concurrency, BACKLOG)
+        self._jobs: dict[str, Job] = {}
         self._stopping = False
-        self._broken = False
         self._hurried = threading.Event()
         self._threads: list[threading.Thread] = []
         self._workers = 1
-        self._waiting = 0
-        self._received = 0
         self._left_at = 0.0
         self._parked = False
         self._stand_in_wake = WakeUp()
@@ -133,7 +112,7 @@ class Serving:
             lost = ConnectionLost(f"{job.method}: may have been executed: the service stopped while it ran")
             self._finish(job, partial(self.answerer.error, job.exchange, lost, now=present()))
             self._tell(job)
-        self._inbox.close()
+        self._reception.close()
         self._stand_in_wake.wake()
         self._loop.stop()
         # A thread whose handler was abandoned cannot be ended; it is a daemon, and what it returns goes nowhere.
@@ -176,47 +155,31 @@ class Serving:
         """
         seen = -1
         while not self._stopping:
-            away = not self._receiving.locked() and time.monotonic() - self._left_at >= _PATIENCE
+            away = not self._reception.busy and time.monotonic() - self._left_at >= _PATIENCE
             if away:
                 self._work_once(_PATIENCE)
                 continue
-            self._parked = seen == self._received and self._receiving.locked()
-            seen = self._received
+            self._parked = seen == self._reception.received and self._reception.busy
+            seen = self._reception.received
             self._stand_in_wake.sleep(3600 if self._parked else _PATIENCE)
             self._parked = False
 
     def _ensure_worker(self) -> None:
         """Before this thread gets busy: is there another one to receive?"""
         with self._lock:
-            if self._waiting == 0 and self._workers < self._concurrency and not self._stopping:
+            if self._reception.waiting == 0 and self._workers < self._concurrency and not self._stopping:
                 self._workers += 1
                 self._spawn(self._work, f"treaty-service-{self._workers}")
 
-    def _next(self, timeout: float) -> _Job | None:
+    def _next(self, timeout: float) -> Job | None:
         """Receive one frame and do what is to be done about it, short of running a handler."""
-        delivery = None
-        self._wait(+1)
         try:
-            with self._receiving:
-                if not self._stopping:
-                    delivery = self._inbox.receive(timeout)
+            delivery = self._reception.receive(timeout)
         except ClosedError:
             self._stopping = True
-        except Exception as error:
-            # What a transport may not raise must not end the service either.
-            if not self._broken:
-                _LOG.warning("the connection of a service was lost, and is tried again: %r", error)
-            self._broken = True
-            self._hurried.wait(_PAUSE)
             return None
-        finally:
-            self._wait(-1)
-        if self._broken:
-            self._broken = False
-            _LOG.warning("the connection of a service is back")
         if delivery is None:
             return None
-        self._received += 1
         try:
             return self._receive(delivery)
         except Exception:
@@ -225,18 +188,13 @@ class Serving:
             delivery.settle()
             return None
 
-    def _wait(self, step: int) -> None:
-        if self._concurrency > 1:
-            with self._lock:
-                self._waiting += step
-
-    def _receive(self, delivery: Delivery) -> _Job | None:
+    def _receive(self, delivery: Delivery) -> Job | None:
         with self._lock:
             asked = self.answerer.receive(
                 delivery.frame, now=present(), reply_to=delivery.reply_to, redelivered=delivery.redelivered
             )
             if isinstance(asked, Run):
-                job = _Job(asked, delivery, self)
+                job = Job(asked, delivery, self)
                 self._jobs[job.id] = job
                 if not self._stopping:
                     return job
@@ -253,7 +211,7 @@ class Serving:
 
     def report(self, message: Incoming, code: int, reason: str, progress: float | None) -> bool:
         """Send a status message of a handler's, unless nobody listens any more."""
-        assert isinstance(message, _Job)
+        assert isinstance(message, Job)
         if message.over or message.one_way or message.cancelled:
             return False
         with self._lock:
@@ -264,7 +222,7 @@ class Serving:
         """Return the client for nested calls."""
         return self._client()
 
-    def _queue_or_refuse(self, job: _Job) -> bool:
+    def _queue_or_refuse(self, job: Job) -> bool:
         """Return whether there is a place for the job now."""
         placed = self._places.take_or_queue(job)
         if placed is None:
@@ -274,7 +232,7 @@ class Serving:
 
     # Running
 
-    def _run_all(self, job: _Job | None) -> None:
+    def _run_all(self, job: Job | None) -> None:
         """Run a job that has a place, and whatever waits for that place."""
         while job is not None:
             if job.bound.handler.is_async:
@@ -283,7 +241,7 @@ class Serving:
             self._run(job)
             job = self._places.next_or_leave()
 
-    def _run(self, job: _Job) -> None:
+    def _run(self, job: Job) -> None:
         if self._skip(job):
             return
         token = SERVING_UNTIL.set(job.exchange.deadline)
@@ -298,7 +256,7 @@ class Serving:
         finally:
             SERVING_UNTIL.reset(token)
 
-    def _start_coroutine(self, job: _Job) -> None:
+    def _start_coroutine(self, job: Job) -> None:
         context = copy_context()
         context.run(SERVING_UNTIL.set, job.exchange.deadline)
 
@@ -308,7 +266,7 @@ class Serving:
 
         self._loop.start(lambda: self._run_coroutine(job), context, started)
 
-    async def _run_coroutine(self, job: _Job) -> None:
+    async def _run_coroutine(self, job: Job) -> None:
         if self._skip(job):
             return
         job.started = time.monotonic()
@@ -322,7 +280,7 @@ class Serving:
         else:
             self._succeed(job, value)
 
-    def _coroutine_over(self, job: _Job) -> None:
+    def _coroutine_over(self, job: Job) -> None:
         # A task that is cancelled before its first step never runs: its job ends here.
         self._finish(job, None)
         following = self._places.next_or_leave()
@@ -336,14 +294,14 @@ class Serving:
 
     # Ending
 
-    def _skip(self, job: _Job) -> bool:
+    def _skip(self, job: Job) -> bool:
         """Whether the caller gave up while the request waited for a place."""
         if not job.cancelled and not job.over:
             return False
         self._finish(job, None)
         return True
 
-    def _succeed(self, job: _Job, value: Any) -> None:
+    def _succeed(self, job: Job, value: Any) -> None:
         def frame() -> bytes:
             now = present()
             return self.answerer.result(
@@ -357,7 +315,7 @@ class Serving:
 
         self._finish(job, frame)
 
-    def _fail(self, job: _Job, raised: BaseException) -> None:
+    def _fail(self, job: Job, raised: BaseException) -> None:
         error_id = os.urandom(6).hex()
         given_up = isinstance(raised, asyncio.CancelledError | TimeoutError) and job.cancelled
         if given_up:
@@ -366,24 +324,25 @@ class Serving:
             _LOG.error("%s failed, error id %s", job.method, error_id, exc_info=raised)
         self._finish(job, lambda: self.answerer.failure(job.exchange, raised, error_id=error_id, now=present()))
 
-    def _finish(self, job: _Job, frame: Callable[[], bytes] | None) -> None:
+    def _finish(self, job: Job, frame: Callable[[], bytes] | None) -> None:
         """End a job, once: send the answer if somebody still waits for it, and give its place at the inbox free."""
         with self._lock:
-            first = self._jobs.pop(job.id, None) is job and not job.over
-            job.over = True
+            first, job.over = not job.over, True
         if first and frame is not None and not job.cancelled and not job.one_way:
             self._reply(job.delivery, frame())
         job.delivery.settle()
-        if self._stopping:
-            with self._lock:
+        with self._lock:
+            # Not before the answer is on its way: a service that stops waits for this.
+            self._jobs.pop(job.id, None)
+            if self._stopping:
                 self._changed.notify_all()
 
-    def _abandon(self, job: _Job) -> None:
+    def _abandon(self, job: Job) -> None:
         """The caller has given up: nobody wants the answer, and the handler may stop."""
         job.over = True
         self._tell(job)
 
-    def _tell(self, job: _Job) -> None:
+    def _tell(self, job: Job) -> None:
         job.give_up()
         if job.task is not None:
             self._loop.cancel(job.task)
@@ -403,16 +362,10 @@ class Serving:
     def _hand_back_queued(self) -> None:
         if not self._reads_ahead:
             return
-        with self._receiving:
-            try:
-                while (delivery := self._inbox.receive(0)) is not None:
-                    self._receive(delivery)
-            except TransportError:
-                return
-            except ClosedError:
-                return
+        for delivery in self._reception.rest():
+            self._receive(delivery)
 
-    def _hand_back(self, job: _Job) -> None:
+    def _hand_back(self, job: Job) -> None:
         """A request that will not be run here: another worker gets it, or its caller hears that it was not executed."""
         with self._lock:
             self._jobs.pop(job.id, None)

@@ -30,8 +30,8 @@ from treaty.sealing import MAX_FRAME, Keyring
 from treaty.transport import Line, Transport
 
 _LOG: Final = logging.getLogger("treaty.client")
-#: How long a read lasts when no deadline is near.
-_IDLE: Final = 0.5
+#: How long one read lasts at most, and by how much the deadline of a call that nobody waits for may be missed.
+_SLICE: Final = 0.05
 #: How long the reader thread waits for others to read before it does so itself.
 _PATIENCE: Final = 0.002
 #: How long to wait before a line that cannot be read is tried again.
@@ -187,9 +187,15 @@ class Switchboard:
         me: WakeUp | None = None
         try:
             while not ready():
-                left = 3600.0 if until is None else until - time.monotonic()
-                if left <= 0:
+                now = time.monotonic()
+                if until is not None and until <= now:
                     return False
+                limit = until
+                if pending.call is not None and (limit is None or pending.call.deadline < limit):
+                    limit = pending.call.deadline
+                    if limit <= now:
+                        self._expire()
+                        continue
                 if self._line is not None and self._reading.acquire(blocking=False):
                     try:
                         self._read_until(ready, until)
@@ -202,7 +208,7 @@ class Switchboard:
                     pending.listen(me.wake, on=True)
                     self._followers[id(me)] = me
                 else:
-                    me.sleep(left)
+                    me.sleep(3600 if limit is None else limit - now)
             return True
         finally:
             if me is not None:
@@ -282,8 +288,9 @@ class Switchboard:
             if deadline is not None and deadline <= now:
                 self._expire()
                 continue
-            limit = until if deadline is None or (until is not None and until < deadline) else deadline
-            self._read(_IDLE if limit is None else limit - now)
+            # In slices, as a call with an earlier deadline may begin meanwhile.
+            left = _SLICE if deadline is None else min(_SLICE, deadline - now)
+            self._read(left if until is None else min(left, until - now))
 
     def _expire(self) -> None:
         with self._lock:

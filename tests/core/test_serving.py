@@ -150,7 +150,6 @@ def test_a_connection_that_comes_back_is_served_on(caplog: pytest.LogCaptureFixt
     assert "lost" in caplog.text and "is back" in caplog.text
 
 
-@pytest.mark.xfail(reason="a job is over, for a stop, before its answer was sent")
 def test_an_answer_on_its_way_when_the_service_stops_still_arrives(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     service = room.serve(Slow)
     client = room.client(timeout=2)

@@ -79,7 +79,6 @@ class Other(Slow):
     name = "other"
 
 
-@pytest.mark.xfail(reason="the reader sleeps until the deadline that was the next when it began to read")
 @pytest.mark.parametrize("style", ["blocking", "deferred"])
 def test_a_call_ends_at_its_own_deadline_while_somebody_reads_for_a_longer_one(
     room: Room, monkeypatch: pytest.MonkeyPatch, style: str
