@@ -32,7 +32,7 @@ PURE = [
     "notices",
 ]
 DRIVERS = [
-    "driving", "coroutines", "places", "pending", "switchboard", "subscription", "client", "incoming", "serving", "service",
+    "driving", "coroutines", "places", "pending", "switchboard", "subscription", "client", "incoming", "job", "serving", "service",
 ]  # fmt: skip
 ORDER = [*PURE, *DRIVERS]
 #: Rooms that stand below the public names, and may use them as everybody does.

@@ -1,0 +1,25 @@
+"""The published JSON Schema."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from treaty.codec import BODIES
+from treaty.schema import schema, text
+
+PUBLISHED = Path(__file__).parents[2] / "docs" / "wire.schema.json"
+
+
+def test_the_published_schema_is_fresh() -> None:
+    assert PUBLISHED.read_text() == text(), "run: python -m treaty.schema > docs/wire.schema.json"
+
+
+def test_every_kind_of_body_is_in_it() -> None:
+    assert set(schema()["kinds"]) == {kind.decode() for kind in BODIES}
+
+
+def test_every_reference_can_be_followed() -> None:
+    written = json.dumps(schema())
+    names = {part.split('"')[0] for part in written.split('"#/$defs/')[1:]}
+    assert names <= set(schema()["$defs"])
