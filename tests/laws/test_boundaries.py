@@ -22,6 +22,7 @@ PURE = [
     "errors",
     "messages",
     "codec",
+    "schema",
     "sealing",
     "transport",
     "registry",
@@ -32,7 +33,7 @@ PURE = [
     "notices",
 ]
 DRIVERS = [
-    "driving", "coroutines", "places", "pending", "switchboard", "subscription", "client", "incoming", "job", "serving", "service",
+    "driving", "coroutines", "places", "pending", "switchboard", "subscription", "client", "incoming", "job", "reception", "serving", "service",
 ]  # fmt: skip
 ORDER = [*PURE, *DRIVERS]
 #: Rooms that stand below the public names, and may use them as everybody does.

@@ -42,6 +42,7 @@ class Link:
         self._lock = threading.Lock()  # for the socket
         self._turn = threading.Lock()  # for the one thread that receives
         self._waiting = False
+        self._flowing = False  # whether the last message was there without waiting for it
         self._closed = False
         self._lost = False  # and the receiving thread is to be told
         self._saved: deque[list[bytes]] = deque()  # what a connection brought before it was lost
@@ -135,8 +136,11 @@ class Link:
         if self._lost:
             self._lost = False
             raise ConnectionLost(f"the connection to {self._address.url} was lost")
-        # After a poll something is there; before it probably not, and asking costs less than failing.
-        return self._port.take() if sure or self._port.readable() else None
+        # After a poll something is there, and after a message there is often another one. Otherwise asking costs less
+        # than failing.
+        message = self._port.take() if sure or self._flowing or self._port.readable() else None
+        self._flowing = message is not None and not sure
+        return message
 
     def _notice(self) -> bool:
         """Whether the connection was lost since the last time. Keeps what it brought, drops what did not get out."""
