@@ -118,8 +118,8 @@ class Switchboard:
         try:
             line.send(outgoing.service, outgoing.frame, max(0.0, call.deadline - time.monotonic()))
         except Unavailable as error:
-            late = time.monotonic() >= call.deadline
-            self._fail(pending, DeadlineExceeded(f"{pending.target}: not sent in time: {error}") if late else error)
+            ending = DeadlineExceeded if time.monotonic() >= call.deadline else Unavailable
+            self._fail(pending, ending(f"{pending.target}: not executed: {error}"))
         except TreatyError as error:
             self._fail(pending, error)
 

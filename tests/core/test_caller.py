@@ -211,9 +211,11 @@ def test_the_driver_may_end_a_call_once() -> None:
 def test_a_request_that_came_back_ends_its_call(length: int | None) -> None:
     end = caller()
     outgoing = ask(end)
-    error = Unavailable("nobody")
-    assert end.undelivered(outgoing.frame[:length], error) == Ended(outgoing.call, error)  # type: ignore[arg-type]
-    assert end.undelivered(outgoing.frame, error) is None
+    ended = end.undelivered(outgoing.frame[:length], Unavailable("nobody is there"))
+    assert ended is not None and ended.call is outgoing.call
+    assert isinstance(ended.outcome, Unavailable)
+    assert str(ended.outcome) == f"{outgoing.call.target}: not executed: nobody is there"
+    assert end.undelivered(outgoing.frame, Unavailable("nobody is there")) is None
 
 
 def test_a_lost_connection_or_a_close_ends_every_call() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+
 from treaty import ClosedError, ConnectionLost, Delivery, Inbox
 from treaty.reception import Reception
 

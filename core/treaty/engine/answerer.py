@@ -144,11 +144,12 @@ class Answerer:
         assert isinstance(message, Request)
         if message.service != self._service:
             return self._refuse(frame, "audience", now)
+        # Before anything is answered: the answer would go to whoever redirected the request.
+        if message.reply != reply_to and not message.one_way:
+            return Dropped("redirected")
         exchange = Exchange(message, key=opened.key, to=to, deadline=0.0)
         if verdict := self._stale(message, now):
             return self._answer(exchange, verdict, "freshness", now)
-        if message.reply != reply_to and not message.one_way:
-            return Dropped("redirected")
         admission = self._guard.admit(message.id, message.created + message.ttl, now.wall)
         if admission is Admission.SEEN:
             return Dropped("replayed")

@@ -20,6 +20,7 @@ from treaty.errors import (
     EncodingError,
     FrameRefused,
     TreatyError,
+    Unavailable,
 )
 from treaty.ledger import MAX_OPEN, Ledger, OpenCall
 from treaty.messages import Cancel, Params, Request, Response, Status
@@ -189,7 +190,7 @@ class Caller:
     def undelivered(self, frame: bytes, error: TreatyError) -> Ended | None:
         """End the call whose request, or the first bytes of it, came back."""
         call = self._ledger.settle(tag_of(frame)[:16].hex())
-        return Ended(call, error) if call else None
+        return Ended(call, Unavailable(f"{call.target}: not executed: {error}")) if call else None
 
     def give_up(self, call: OpenCall, error: TreatyError) -> Ended | None:
         """End a call from this side. ``None`` when it is over already."""
