@@ -25,14 +25,18 @@ class Places(Generic[_T]):
         self._most = backlog
         self._taken = 0
         self._queue: deque[_T] = deque()
-        self._free = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._free = threading.Condition(self._lock)
+        self._sleeping = 0
         self._ended = False
 
     def take(self, timeout: float) -> bool:
         """Take a place, and wait for one up to ``timeout`` seconds. Return whether one was taken."""
-        with self._free:
+        with self._lock:
             if self._taken >= self._count and not self._ended:
+                self._sleeping += 1
                 self._free.wait(timeout)
+                self._sleeping -= 1
             if self._taken >= self._count or self._ended:
                 return False
             self._taken += 1
@@ -40,7 +44,7 @@ class Places(Generic[_T]):
 
     def take_or_queue(self, who: _T) -> bool | None:
         """Take a place (``True``), or queue for one (``False``), unless the queue is full (``None``)."""
-        with self._free:
+        with self._lock:
             if self._taken < self._count:
                 self._taken += 1
                 return True
@@ -51,16 +55,17 @@ class Places(Generic[_T]):
 
     def next_or_leave(self) -> _T | None:
         """Hand the place on to the next in the queue and return it, or give the place free."""
-        with self._free:
+        with self._lock:
             if self._queue:
                 return self._queue.popleft()
             self._taken -= 1
-            self._free.notify()
+            if self._sleeping:
+                self._free.notify()
             return None
 
     def end(self) -> list[_T]:
         """Give no more places, and return who was waiting."""
-        with self._free:
+        with self._lock:
             self._ended = True
             waiting, self._queue = list(self._queue), deque()
             self._free.notify_all()

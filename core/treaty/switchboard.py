@@ -14,7 +14,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Final
 
-from treaty.driving import WakeUp, Worker, present
+from treaty.driving import Randomness, WakeUp, Worker, present
 from treaty.engine import Caller, Ended, Happened, Outgoing, Progressed
 from treaty.errors import (
     Cancelled,
@@ -52,7 +52,7 @@ class Switchboard:
         self._caller = Caller(
             keyring,
             sender=os.urandom(8).hex(),
-            random=os.urandom,
+            random=Randomness(),
             max_frame=min(MAX_FRAME, transport.guarantees.max_frame),
             max_open=max_open,
         )

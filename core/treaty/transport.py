@@ -48,7 +48,17 @@ from msgspec import Struct
 
 from treaty.errors import ClosedError, ForkedError, InvalidTarget, InvalidURL, MissingExtra, UnknownScheme
 
-_process: Final = os.getpid
+#: How many forks lie between the first process and this one. Asking the operating system for the process id at each
+#: use would cost more than everything else that a use does for its safety.
+_forks = 0
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
 _TOKEN: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 
 
@@ -88,14 +98,15 @@ class Resource(ABC):
     """Something that is closed once and belongs to the process that made it. Usable in a ``with`` statement."""
 
     def __init__(self) -> None:
-        self._pid = _process()
+        self._pid = os.getpid()
+        self._forks = _forks
         self._closed = False
 
     def check(self) -> None:
         """Raise ``ClosedError`` after close, ``ForkedError`` in another process. Call it first in every method."""
         if self._closed:
             raise ClosedError(f"{type(self).__name__} is closed")
-        if self._pid != _process():
+        if self._forks != _forks:
             raise ForkedError(f"{type(self).__name__} was made by process {self._pid}: make a new one in this process")
 
     @property
@@ -106,7 +117,7 @@ class Resource(ABC):
     @property
     def foreign(self) -> bool:
         """Whether this is a forked child's copy, which must not touch the sockets and locks of its parent."""
-        return self._pid != _process()
+        return self._forks != _forks
 
     @abstractmethod
     def close(self) -> None:

@@ -56,6 +56,7 @@ class ZmqInbox(Inbox):
         self._settings = endpoint.settings
         self._on_close = on_close
         self._waiting = False
+        self._flowing = False  # whether the last request was there without waiting for it
         self._turn = threading.Lock()  # for the one thread that receives
         self._follow = Sleeper(0)
         self._follow.watch(self.waker.fd)
@@ -84,9 +85,11 @@ class ZmqInbox(Inbox):
                     if until:
                         self._waiting = False
                         endpoint.leave(self)
-                    # After a poll something is there; before it probably not, and asking costs less than failing.
+                    # After a poll something is there, and after a message there is often another one. Otherwise asking
+                    # costs less than failing.
                     if not (self.queue and self.room > 0):
-                        endpoint.read(self, sure=until > 0)
+                        endpoint.read(self, sure=until > 0 or self._flowing)
+                        self._flowing = not until and bool(self.queue)
                     now = time.monotonic()
                     until = until or now + timeout
                     ready = self.queue and self.room > 0
