@@ -11,7 +11,7 @@ import select
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
@@ -61,7 +61,7 @@ def _check_installed() -> None:
 
 
 def make_server() -> Any:
-    """A fakeredis server on a free port of the loopback interface, mended in the two places where it hurts."""
+    """A fakeredis server on a free port of the loopback interface, mended in the three places where it hurts."""
     from fakeredis import TcpFakeServer
 
     server = TcpFakeServer(("127.0.0.1", 0))
@@ -74,9 +74,23 @@ def make_server() -> Any:
         def setup(self) -> None:
             super().setup()
             self.writer.writer = _Patient(self.connection)
+            self.current_client.read_response = _refusals_as_answers(self.current_client.read_response)
 
     server.RequestHandlerClass = Handler
     return server
+
+
+def _refusals_as_answers(read: Callable[[], Any]) -> Callable[[], Any]:
+    """Return what the server would raise. It writes that down as a refusal all the same, but would hang up after it."""
+    from redis import ResponseError
+
+    def read_response() -> Any:
+        try:
+            return read()
+        except ResponseError as refusal:
+            return refusal
+
+    return read_response
 
 
 class _Patient:

@@ -221,7 +221,7 @@ class AmqpLink(Link):
         except IndexError:  # the pulse found the connection broken just now
             return None
         if self.role.kind == "feed":
-            self.settle(arrived, accepted=True)
+            self._settle(arrived, accepted=True)  # a copy is ours alone: it is done with once it is handed out
         return arrived
 
     def _wait(self, wire: Wire, timeout: float) -> bool:
@@ -274,6 +274,10 @@ class AmqpLink(Link):
                 self._lock.release()
 
     def settle(self, arrived: Arrived, accepted: bool) -> None:
+        if self.role.kind != "feed":
+            self._settle(arrived, accepted)
+
+    def _settle(self, arrived: Arrived, accepted: bool) -> None:
         with self._lock:
             wire: Wire = arrived.token[0]
             if wire is not self._wire:

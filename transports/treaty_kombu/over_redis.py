@@ -1,7 +1,8 @@
 """Redis: requests and replies in lists, one connection to take from them and one to write to them.
 
 Whoever is inside ``receive`` owns the first; a lock guards the second. A request that was popped is in our hands only,
-so a pop is never left under way without somebody to take its answer. It must not know what is inside a frame.
+so a pop is never left under way without somebody to take its answer. And since Redis makes a list for any name, a line
+takes back what it put where nobody serves. It must not know what is inside a frame.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -29,8 +31,13 @@ _SOON: Final = 0.25
 #: An inbox says so often that it is there, and is forgotten so long after it stopped saying so.
 _PRESENT_EVERY: Final = 0.75
 _PRESENT_FOR: Final = 3.0
-#: How long a caller trusts that a service is there without asking again.
-_TRUST: Final = 1.0
+#: A line looks so often whether the services that it sent to are still there, for so long after it last sent to one.
+_ASK_EVERY: Final = 1.0
+_ASK_FOR: Final = 60.0
+#: Requests vanish so long after the last push and the last sign of life: when each line had its chance to look.
+_KEPT_FOR: Final = 6.0
+#: How many waiting requests a line looks at in one go.
+_SOME: Final = 100
 #: How long another thread's command may keep ``send`` waiting when its timeout is 0.
 _TURN: Final = 0.05
 
@@ -42,7 +49,7 @@ def guarantees(settings: Settings) -> Guarantees:
         notifications=True,
         competing_workers=True,
         ordered=True,
-        notices_absence=2.0,
+        notices_absence=_PRESENT_FOR + _POP + _ASK_EVERY,  # where a service was killed; otherwise send knows
         survives_restart=False,
         redelivers=False,
         max_frame=settings.max_frame,
@@ -56,7 +63,6 @@ class RedisLink(Link):
         super().__init__(settings, role)
         self._source = self.address or (settings.service_queue(role.name) if role.kind == "work" else "")
         self._wake = settings.own_name("wake", self.token)
-        self._expires = int(settings.expires * 1000)
         self._lock = threading.Lock()  # guards asking, and making the broker
         self._broker: Broker | None = None
         self._asking: Wire | None = None
@@ -67,7 +73,9 @@ class RedisLink(Link):
         self._places = threading.Condition()  # guards the two below
         self._unsettled = 0
         self._closing = False
-        self._served: dict[str, float] = {}  # until when we trust that a service is there
+        self._sent: dict[str, float] = {}  # when we last sent to each service; guarded by the lock
+        self._ask_at = 0.0  # when to look again whether they are there
+        self._returned: deque[bytes] = deque()  # frames that nobody took
         self._pulse: Pulse | None = None
 
     # ---- connecting ----------------------------------------------------------------------------------------------
@@ -108,13 +116,16 @@ class RedisLink(Link):
 
     # ---- presence: Redis makes a list for any name, so it cannot tell a misspelt service from an idle one --------
 
+    def _presence(self, service: str) -> str:
+        return self.settings.own_name("alive", service)
+
     def _say_present(self, asking: Wire) -> None:
-        key = self.settings.own_name("alive", self.role.name)
+        key = self._presence(self.role.name)
         asking.ask(
             self.settings.io_timeout,
             ("SADD", key, self.token),
             ("PEXPIRE", key, int(_PRESENT_FOR * 1000)),
-            ("PEXPIRE", self._source, self._expires),
+            ("PEXPIRE", self._source, int(_KEPT_FOR * 1000)),
         )
 
     def _beat(self) -> None:
@@ -122,11 +133,33 @@ class RedisLink(Link):
             if not self._closing:
                 self._say_present(asking)
 
-    def _check_served(self, asking: Wire, service: str, timeout: float) -> None:
-        if self._served.get(service, 0.0) < time.monotonic():
-            if not asking.ask(timeout, ("EXISTS", self.settings.own_name("alive", service)))[0]:
-                raise Unavailable(f"nobody serves {service!r} on {self.settings.shown}")
-            self._served[service] = time.monotonic() + _TRUST
+    def _look_after_sent(self, timeout: float) -> None:
+        """Take back what waits for services that have gone since we sent it."""
+        now = time.monotonic()
+        self._ask_at = now + _ASK_EVERY
+        if not self._sent:
+            return
+        try:
+            with self._turn(timeout) as asking:
+                self._sent = {service: at for service, at in self._sent.items() if at > now - _ASK_FOR}
+                services = list(self._sent)
+                there = asking.ask(timeout, *(("EXISTS", self._presence(service)) for service in services))
+                for service, present in zip(services, there, strict=True):
+                    if not present:
+                        self._take_back(asking, self.settings.service_queue(service), timeout)
+        except TransportError as error:  # whoever sends or receives next reports it, if it lasts
+            log.debug("looking after what was sent: %s", error)
+
+    def _take_back(self, asking: Wire, queue: str, timeout: float) -> None:
+        """Remove what is ours from a list. With the lock held, so that all of it was sent before we looked."""
+        start = 0
+        while items := asking.ask(timeout, ("LRANGE", queue, start, start + _SOME - 1))[0]:
+            found = [(item, unpack(item, self.settings.max_frame)) for item in items]
+            ours = [(item, arrived.frame) for item, arrived in found if arrived and arrived.reply_to == self.address]
+            removed = asking.ask(timeout, *(("LREM", queue, 1, item) for item, _ in ours))
+            # What is no longer there was taken by an inbox that has come just now.
+            self._returned.extend(frame for (_, frame), count in zip(ours, removed, strict=True) if count)
+            start += len(items) - sum(removed)
 
     # ---- sending -------------------------------------------------------------------------------------------------
 
@@ -134,13 +167,19 @@ class RedisLink(Link):
         queue = self.settings.service_queue(service)
         message = pack(frame, "", queue, self.address)
         with self._turn(timeout) as asking:
-            self._check_served(asking, service, timeout)
-            self._push(asking, "LPUSH", queue, message, timeout)
+            self._sent[service] = time.monotonic()
+            # One round trip for both, and in this order: an inbox that comes in between finds the request.
+            present, *_ = asking.ask(
+                timeout, ("EXISTS", self._presence(service)), *_push("LPUSH", queue, message, _KEPT_FOR)
+            )
+            if not present and asking.ask(timeout, ("LREM", queue, 1, message))[0]:
+                raise Unavailable(f"nobody serves {service!r} on {self.settings.shown}")
 
     def reply(self, address: str, frame: bytes) -> None:
         try:
             with self._turn(self.settings.io_timeout) as asking:
-                self._push(asking, "LPUSH", address, pack(frame, "", address), self.settings.io_timeout)
+                message = pack(frame, "", address)
+                asking.ask(self.settings.io_timeout, *_push("LPUSH", address, message, self.settings.expires))
         except Unavailable as error:
             raise ConnectionLost(f"the reply was not sent: {error}") from error
 
@@ -151,10 +190,6 @@ class RedisLink(Link):
                 self.settings.io_timeout, ("PUBLISH", f"/{self.settings.path}.{exchange}", pack(frame, exchange, ""))
             )
 
-    def _push(self, asking: Wire, command: str, queue: str, message: bytes, timeout: float) -> None:
-        """Put a message into a list, which vanishes with it if nobody takes it."""
-        asking.ask(timeout, (command, queue, message), ("PEXPIRE", queue, self._expires))
-
     # ---- receiving -----------------------------------------------------------------------------------------------
 
     def receive(self, timeout: float) -> Arrived | None:
@@ -163,7 +198,12 @@ class RedisLink(Link):
             while True:
                 if self._closing:
                     raise ClosedError("closed while waiting")
-                left = max(0.0, deadline - time.monotonic())
+                now = time.monotonic()
+                left = max(0.0, deadline - now)
+                if now >= self._ask_at:
+                    self._look_after_sent(min(left, _SOON))
+                if self._returned:
+                    raise Unavailable("nobody serves this any more", frame=self._returned.popleft())
                 taking = self._taking if self._popped_at is not None else self._ready_to_pop(left)
                 if taking is None:
                     if left <= 0:
@@ -176,7 +216,10 @@ class RedisLink(Link):
                 except Exception as error:
                     self._popped_at = None
                     self._retry_at = time.monotonic() + random.uniform(0.05, 0.2)
-                    raise taking.lost(error) from error
+                    loss = taking.lost(error)
+                    if self._closing:
+                        raise ClosedError("closed while waiting") from loss
+                    raise loss from error
                 if item is not None:
                     arrived = self._accept(item)
                     if arrived is not None:
@@ -251,7 +294,7 @@ class RedisLink(Link):
         """Let the pop that is under way end now."""
         try:
             with self._turn(_SOON) as asking:
-                self._push(asking, "LPUSH", self._wake, b"", _SOON)
+                asking.ask(_SOON, *_push("LPUSH", self._wake, b"", self.settings.expires))
         except (TransportError, ClosedError) as error:
             log.debug("%s", error)
 
@@ -274,7 +317,7 @@ class RedisLink(Link):
             return
         try:
             with self._turn(self.settings.io_timeout) as asking:
-                self._push(asking, "RPUSH", self._source, item, self.settings.io_timeout)
+                asking.ask(self.settings.io_timeout, *_push("RPUSH", self._source, item, _KEPT_FOR))
         except (TransportError, ClosedError) as error:
             log.warning("a request could not be given back and is lost: %s", error)
 
@@ -296,40 +339,49 @@ class RedisLink(Link):
         if self._pulse is not None:
             self._pulse.stop()
         if self._broker is not None:
-            try:
-                self._withdraw()
-            except Exception as error:
-                log.debug("closing: %s", error)
+            if self.role.kind == "work":
+                self._last_word("SREM", self._presence(self.role.name), self.token)
+            self._await_reader()
+            self._last_word("DEL", self._wake, *filter(None, [self.address]))
         with self._lock:
             broker, self._broker, self._asking = self._broker, None, None
         if broker is not None:
             broker.close()
 
-    def _withdraw(self) -> None:
-        """Remove what is ours, and wait for a pop that is under way: it may have taken a request."""
-        present = self.settings.own_name("alive", self.role.name)
-        with self._turn(_SOON) as asking:
-            if self.role.kind == "work":
-                asking.ask(_SOON, ("SREM", present, self.token))
+    def _last_word(self, *command: str) -> None:
+        """Tell the server, if it listens: all that we leave there expires by itself."""
+        try:
+            with self._turn(_SOON) as asking:
+                asking.ask(_SOON, command)
+        except (TransportError, ClosedError) as error:
+            log.debug("closing: %s", error)
+
+    def _await_reader(self) -> None:
+        """Wait until nobody is inside ``receive``, and for a pop that is under way: it may have taken a request."""
         if self._receiving.locked() or self._popped_at is not None:
             self._nudge()
-        if self._receiving.acquire(timeout=_POP):
-            try:
-                if self._popped_at is not None and self._taking is not None and self._taking.ready(_SOON):
-                    item = self._read_item(self._taking)
-                    if item is not None:
-                        self._give_back(item)
-            finally:
-                self._receiving.release()
-        with self._turn(_SOON) as asking:
-            own = (self._wake, self.address) if self.address else (self._wake,)
-            asking.ask(_SOON, ("DEL", *own))
+        if not self._receiving.acquire(timeout=_POP):
+            return
+        try:
+            if self._popped_at is not None and self._taking is not None and self._taking.ready(_SOON):
+                item = self._read_item(self._taking)
+                if item is not None:
+                    self._give_back(item)
+        except Exception as error:
+            log.debug("closing: %s", error)
+        finally:
+            self._receiving.release()
 
     def abandon(self) -> None:
         # The driver shuts a socket down only in the process that opened it; here it closes our copies.
         for wire in (self._asking, self._taking):
             if wire is not None:
                 wire.drop()
+
+
+def _push(command: str, queue: str, message: bytes, seconds: float) -> tuple[tuple[str | bytes | int, ...], ...]:
+    """The commands that put a message into a list, which vanishes with it if nobody takes it."""
+    return (command, queue, message), ("PEXPIRE", queue, int(seconds * 1000))
 
 
 def LINK(settings: Settings, role: Role) -> Link:  # noqa: N802 - stands where the other brokers have a class
