@@ -118,8 +118,14 @@ class Key:
         return cls(_stretch(raw))
 
     def text(self) -> str:
-        """Write the key as text: this *is* the secret; keep it in a file that only its users can read."""
-        return f"ty1.{self.id.hex()}.{urlsafe_b64encode(self._root[:32]).decode().rstrip('=')}"
+        """Write the key as text: this *is* the secret; keep it in a file that only its users can read.
+
+        Raises:
+            InvalidSecret: its secret has more than 32 bytes, so it was not generated here.
+        """
+        if len(self._root) != _SHORTEST:
+            raise InvalidSecret("only a key of exactly 32 bytes can be written as text")
+        return f"ty1.{self.id.hex()}.{urlsafe_b64encode(self._root).decode().rstrip('=')}"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Key) and self.id == other.id and hmac.compare_digest(self._root, other._root)

@@ -72,6 +72,7 @@ class Serving:
         self._stopping = False
         self._hurried = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._in_handlers: set[int] = set()
         self._workers = 1
         self._left_at = 0.0
         self._parked = False
@@ -84,7 +85,7 @@ class Serving:
     @property
     def own_thread(self) -> bool:
         """Whether the calling thread is one of those that run handlers."""
-        return threading.current_thread() in self._threads or self._loop.own_thread
+        return threading.get_ident() in self._in_handlers or self._loop.own_thread
 
     def hurry(self) -> None:
         """End a drain at once."""
@@ -245,6 +246,7 @@ class Serving:
         if self._skip(job):
             return
         token = SERVING_UNTIL.set(job.exchange.deadline)
+        self._in_handlers.add(threading.get_ident())
         job.started = time.monotonic()
         bound = job.bound
         try:
@@ -254,6 +256,7 @@ class Serving:
         else:
             self._succeed(job, value)
         finally:
+            self._in_handlers.discard(threading.get_ident())
             SERVING_UNTIL.reset(token)
 
     def _start_coroutine(self, job: Job) -> None:

@@ -246,3 +246,8 @@ def test_whatever_comes_back_the_open_call_is_not_harmed(
         assert isinstance(end.receive(frame), Ignored) or frame == reply(outgoing)
     if end.open_calls:
         assert isinstance(end.receive(reply(outgoing)), Ended)
+
+
+def test_headers_are_text() -> None:
+    with pytest.raises(EncodingError, match="header"):
+        caller().request("slow.echo", [], timeout=10, now=NOW, headers={"a": 1})  # type: ignore[dict-item]

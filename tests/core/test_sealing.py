@@ -321,3 +321,11 @@ class Rotation(RuleBasedStateMachine):
 
 TestRotation = Rotation.TestCase
 TestRotation.settings = settings(deadline=None, stateful_step_count=20)
+
+
+def test_only_what_can_be_read_again_is_written_as_text() -> None:
+    key = Key(bytes(range(32)), id=b"12345678")
+    assert Key.read(key.text()) == key
+
+    with pytest.raises(InvalidSecret):
+        Key(bytes(40)).text()

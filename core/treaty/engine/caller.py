@@ -126,6 +126,9 @@ class Caller:
             raise ValueError(f"a timeout is a number of seconds above 0 and at most {MAX_TTL:g}, not {timeout!r}")
         if not isinstance(params, dict | list):
             raise EncodingError(f"parameters are a dict (by name) or a list (by position), not {type(params).__name__}")
+        for name, value in (headers or {}).items():
+            if not isinstance(name, str) or not isinstance(value, str):
+                raise EncodingError(f"the name and the value of a header are text, not {name!r}: {value!r}")
         message = Request(
             id=self._random(16).hex(),
             method=target,
