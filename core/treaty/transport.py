@@ -248,6 +248,8 @@ class Transport(Resource):
 
 
 _GROUP: Final = "treaty.transports"
+#: What must not be repeated in an error.
+_CREDENTIALS: Final = re.compile(r"[^/@\s]*@")
 
 
 def connect(url: str, **options: Any) -> Transport:
@@ -263,7 +265,8 @@ def connect(url: str, **options: Any) -> Transport:
     """
     scheme = urlsplit(url).scheme if isinstance(url, str) else ""
     if not scheme or "://" not in url:
-        raise InvalidURL(f"{url!r} is no transport URL: write something like 'zmq+tcp://127.0.0.1:5555'")
+        shown = _CREDENTIALS.sub("***@", str(url))
+        raise InvalidURL(f"{shown!r} is no transport URL: write something like 'zmq+tcp://127.0.0.1:5555'")
     found = {entry.name: entry for entry in entry_points(group=_GROUP)}
     if scheme not in found:
         known = ", ".join(sorted(found)) or "none"

@@ -130,3 +130,12 @@ def test_a_missing_extra_is_named_with_what_to_install(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "treaty_zmq", None)
     with pytest.raises(MissingExtra, match=r"pip install 'treaty\[zmq\]'"):
         connect("zmq+tcp://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("url", ["redis//:hunter2@host", "ann:hunter2@host", "//ann:hunter2@host:1/x"])
+def test_a_malformed_url_is_named_without_its_password(url: str) -> None:
+    with pytest.raises(InvalidURL) as caught:
+        connect(url)
+
+    assert "hunter2" not in str(caught.value)
+    assert "host" in str(caught.value)
