@@ -38,6 +38,7 @@ from treaty import (
 from treaty_kombu import connect
 from treaty_kombu.embedded import embedded_redis
 from treaty_kombu.envelope import pack, unpack
+from treaty_kombu.redis_wire import Broker
 from treaty_kombu.settings import read_url
 
 Connection: Any = kombu.Connection  # type: ignore[attr-defined]  # kombu exports lazily and has no annotations
@@ -463,14 +464,8 @@ def test_presence_is_a_key_that_expires(redis_broker: Redis, make: Callable[...,
         second.close()
         assert not redis_broker.client.exists(key)
 
-        def refused() -> bool:
-            try:
-                line.send("echo", b"x", 5)
-            except Unavailable:
-                return True
-            return False
-
-        eventually(refused, within=2)
+        with pytest.raises(Unavailable, match="nobody serves 'echo'"):
+            line.send("echo", b"y", 0)  # and that was the last of them
         with pytest.raises(Unavailable, match="nobody serves 'misspelt'"):
             line.send("misspelt", b"x", 5)
         assert f"{prefix}.service.misspelt" not in redis_broker.left(prefix)
@@ -483,6 +478,90 @@ def test_presence_is_kept_up(redis_broker: Redis, make: Callable[..., Transport]
     with transport.serve("echo"):
         redis_broker.client.delete(f"{prefix}.alive.echo")  # as a restart of the server would
         eventually(lambda: redis_broker.client.exists(f"{prefix}.alive.echo"), within=2)
+
+
+def test_what_was_sent_to_nobody_is_taken_back_at_once(redis_broker: Redis, make: Callable[..., Transport]) -> None:
+    transport = make(redis_broker.url)
+    with transport.dial() as line:
+        assert echo(transport, line) == b"re:hello"
+        for number in range(3):
+            with pytest.raises(Unavailable):
+                line.send("echo", b"old %d" % number, 0)
+        with transport.serve("echo") as inbox:
+            assert inbox.receive(0.1) is None
+
+
+def test_what_cannot_be_taken_back_may_have_been_delivered(
+    redis_broker: Redis, make: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with make(redis_broker.url).dial() as line:
+        asking: Any = line.link._asking  # type: ignore[attr-defined]
+        ask = asking.ask
+
+        def fail(timeout: float, *commands: tuple[Any, ...]) -> Any:
+            if commands[0][0] == "LREM":
+                raise Unavailable("not connected")
+            return ask(timeout, *commands)
+
+        monkeypatch.setattr(asking, "ask", fail)
+        with pytest.raises(ConnectionLost):
+            line.send("echo", b"x", 0)
+        monkeypatch.undo()
+        with pytest.raises(Unavailable) as caught:
+            line.receive(2.5)
+        assert caught.value.frame == b"x"
+
+
+def test_what_a_service_left_in_its_queue_comes_back(
+    redis_broker: Redis, make: Callable[..., Transport], prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("treaty_kombu.over_redis._SOME", 2)
+    transport = make(redis_broker.url)
+    queue = f"{prefix}.service.echo"
+    with transport.dial() as line, transport.dial() as other:
+        with transport.serve("echo"):
+            for number in range(5):
+                line.send("echo", b"%d" % number, 5)
+                redis_broker.inject(queue, b"theirs", reply_to=other.address)
+            assert line.receive(1.5) is None  # a service that is only slow keeps what is in its queue
+        returned = set()
+        for _ in range(5):
+            with pytest.raises(Unavailable) as caught:
+                line.receive(2.5)
+            returned.add(caught.value.frame)
+        assert returned == {b"%d" % number for number in range(5)}
+        assert line.receive(0) is None
+        assert redis_broker.client.llen(queue) == 5  # each line takes back its own
+        assert 0 < redis_broker.client.pttl(queue) <= 6000  # and what nobody takes back does not wait for long
+        with transport.serve("echo") as inbox:
+            delivery = inbox.receive(1)
+            assert delivery is not None
+            assert delivery.frame == b"theirs"
+
+
+def test_what_was_sent_to_a_killed_service_comes_back_in_time(
+    redis_broker: Redis, make: Callable[..., Transport], prefix: str
+) -> None:
+    transport = make(redis_broker.url)
+    code = (
+        "import time; from treaty_kombu import connect;"
+        f"inbox = connect({redis_broker.url!r}, prefix={prefix!r}).serve('echo');"
+        "print('serving', flush=True); time.sleep(60)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"serving\n"
+        worker.kill()
+    with transport.dial() as line:
+        line.send("echo", b"to the dead", 5)
+        absence = transport.guarantees.notices_absence
+        assert absence is not None
+        with pytest.raises(Unavailable) as caught:
+            line.receive(absence)
+        assert caught.value.frame == b"to the dead"
+        with transport.serve("echo") as inbox:
+            assert inbox.receive(0.1) is None
 
 
 # ---- RabbitMQ ----------------------------------------------------------------------------------------------------
@@ -709,6 +788,46 @@ def test_close_ends_a_blocked_receive(broker: Any, make: Callable[..., Transport
     assert open_files() == files
 
 
+@pytest.mark.parametrize("what", ["line", "serve"])
+def test_close_ends_a_blocked_receive_though_the_server_does_not_listen(
+    redis_broker: Redis, make: Callable[..., Transport], what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader is waited for, or else the connection would be closed under its hands."""
+    transport = make(redis_broker.url)
+    end: Any = transport.dial() if what == "line" else transport.serve("name")
+
+    def fail(*_: Any) -> None:
+        raise Unavailable("the server does not listen")
+
+    monkeypatch.setattr(end.link._asking, "ask", fail)
+    found: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            end.receive(20)
+        except (TransportError, ClosedError) as error:
+            found.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    eventually(lambda: end.link._popped_at is not None)
+    end.close()
+    thread.join(2)
+    assert [type(error) for error in found] == [ClosedError]
+
+
+def test_settling_a_notification_does_nothing(broker: Any, make: Callable[..., Transport]) -> None:
+    transport = make(broker.url)
+    with transport.subscribe("news") as feed:
+        for frame in (b"one", b"two", b"three"):
+            transport.publish("news", frame)
+            notice = feed.receive(5)
+            assert notice is not None
+            assert notice.frame == frame
+            notice.settle(accepted=frame != b"two")
+            notice.settle()
+
+
 def test_a_forked_child_leaves_the_parent_alone(broker: Any, make: Callable[..., Transport]) -> None:
     transport = make(broker.url)
     with transport.dial() as line, transport.serve("echo") as inbox, transport.subscribe("news") as feed:
@@ -841,6 +960,17 @@ def test_the_embedded_broker_dies_with_its_parent() -> None:
     settings = read_url(out.stdout.strip())
     assert settings.host == "127.0.0.1"
     eventually(lambda: not reachable(f"redis://127.0.0.1:{settings.port}/0"))
+
+
+def test_the_embedded_broker_stays_connected_after_a_refusal() -> None:
+    with embedded_redis() as url:
+        broker = Broker(read_url(url), 5)
+        wire = broker.wire()
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="refused"):
+                wire.ask(5, ("NO-SUCH-COMMAND",))
+        assert wire.ask(5, ("EXISTS", "key")) == [0]
+        broker.close()
 
 
 def test_the_embedded_broker_stops_with_its_block() -> None:

@@ -172,7 +172,13 @@ class RedisLink(Link):
             present, *_ = asking.ask(
                 timeout, ("EXISTS", self._presence(service)), *_push("LPUSH", queue, message, _KEPT_FOR)
             )
-            if not present and asking.ask(timeout, ("LREM", queue, 1, message))[0]:
+            if present:
+                return
+            try:
+                (removed,) = asking.ask(timeout, ("LREM", queue, 1, message))
+            except Unavailable as error:
+                raise ConnectionLost(f"the request could not be taken back: {error}") from error
+            if removed:
                 raise Unavailable(f"nobody serves {service!r} on {self.settings.shown}")
 
     def reply(self, address: str, frame: bytes) -> None:

@@ -92,6 +92,8 @@ class RedisFeed(Link):
                 self._asked_at = now
         except Exception as error:
             self._drop()
+            if self._closing:
+                raise ClosedError("closed while waiting") from error
             raise ConnectionLost(f"the connection to {self.settings.shown} broke: {text(error)}") from error
         if message is None or message["type"] != "message" or message["channel"] != self._topic.encode():
             return None

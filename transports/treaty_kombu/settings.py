@@ -45,7 +45,7 @@ class Settings:
     connect_timeout: float = 5.0
     #: How long one write, or the broker's answer to it, may take before the connection counts as broken.
     io_timeout: float = 5.0
-    #: How long what nobody reads any more outlives its reader: queues of services and replies.
+    #: How long what nobody reads any more outlives its reader: replies, and RabbitMQ's queues of services.
     expires: float = 60.0
     #: The largest frame: the core's own 8 MiB and a little room, so that the core's limit speaks first.
     max_frame: int = 8 * 1024 * 1024 + 64 * 1024
