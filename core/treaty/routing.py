@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import SimpleNamespace
-from typing import Any, Final, NamedTuple, get_type_hints
+from typing import Any, Final, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -75,7 +75,7 @@ def _matches(pattern: list[str], topic: list[str]) -> bool:
     return len(topic) in reached
 
 
-class Parameter(NamedTuple):
+class Parameter(Struct, frozen=True):
     """One parameter of a handler."""
 
     name: str
@@ -83,7 +83,7 @@ class Parameter(NamedTuple):
     required: bool
 
 
-class Bound(NamedTuple):
+class Bound(Struct, frozen=True):
     """A handler with the arguments that were found for it."""
 
     handler: Handler

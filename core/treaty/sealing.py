@@ -14,7 +14,9 @@ from binascii import Error as Base64Error
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from hashlib import scrypt, sha256
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from treaty.errors import FrameRefused, FrameTooLarge, InvalidSecret, WeakSecretWarning
 from treaty.messages import REFUSAL
@@ -140,7 +142,7 @@ class Key:
         raise TypeError("a key is not pickled")
 
 
-class Opened(NamedTuple):
+class Opened(Struct, frozen=True):
     """A frame that passed the check."""
 
     kind: bytes

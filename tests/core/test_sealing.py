@@ -17,7 +17,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 from treaty import FrameRefused, FrameTooLarge, InvalidSecret, Key, Keyring, WeakSecretWarning
 from treaty.codec import encode
 from treaty.messages import REFUSAL, Message
-from treaty.sealing import PREFIX, REASONS, keyring, refusal, refused_tag, tag_of
+from treaty.sealing import PREFIX, REASONS, Opened, keyring, refusal, refused_tag, tag_of
 
 from .strategies import damaged, messages
 from .world import KEY, KEYRING, OTHER_KEY, ROOT, tagged
@@ -42,7 +42,7 @@ def reason(ring: Keyring, frame: bytes, expected: bytes = KINDS, limit: int = 10
 @given(kinds, bodies)
 def test_what_was_sealed_is_opened(kind: bytes, body: bytes) -> None:
     frame = KEYRING.seal(kind, body)
-    assert KEYRING.open(frame, kind) == (kind, KEY, tag_of(frame), body)
+    assert KEYRING.open(frame, kind) == Opened(kind, KEY, tag_of(frame), body)
 
 
 @settings(deadline=None)

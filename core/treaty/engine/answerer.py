@@ -7,7 +7,9 @@ thread-safe: the driver holds a lock around it.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
+
+from msgspec import Struct
 
 from treaty.codec import decode, encode
 from treaty.engine.instant import MAX_TTL, SKEW_MS, Instant
@@ -50,27 +52,27 @@ class Exchange:
         self.seq = 0
 
 
-class Run(NamedTuple):
+class Run(Struct, frozen=True):
     """A handler is to run."""
 
     exchange: Exchange
     bound: Bound
 
 
-class Answer(NamedTuple):
+class Answer(Struct, frozen=True):
     """A frame is to be sent back, and nothing is to run. ``None``: the request was one-way."""
 
     frame: bytes | None
     reason: str
 
 
-class Stop(NamedTuple):
+class Stop(Struct, frozen=True):
     """The caller of this request has given up."""
 
     id: str
 
 
-class Dropped(NamedTuple):
+class Dropped(Struct, frozen=True):
     """A frame that gets no answer."""
 
     reason: str

@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
+
+from msgspec import Struct
 
 from treaty.codec import decode, encode
 from treaty.engine.instant import MAX_TTL, Instant
@@ -28,7 +30,7 @@ from treaty.routing import split_target
 from treaty.sealing import MAX_FRAME, Keyring, refused_tag, tag_of
 
 
-class Outgoing(NamedTuple):
+class Outgoing(Struct, frozen=True):
     """A frame to be sent to a service, and the call that it opened, if any."""
 
     service: str
@@ -36,21 +38,21 @@ class Outgoing(NamedTuple):
     call: OpenCall | None
 
 
-class Ended(NamedTuple):
+class Ended(Struct, frozen=True):
     """A call is over: it was answered, or ``outcome`` is the error that ended it."""
 
     call: OpenCall
     outcome: Response | TreatyError
 
 
-class Progressed(NamedTuple):
+class Progressed(Struct, frozen=True):
     """A call that is still running has news."""
 
     call: OpenCall
     status: Status
 
 
-class Ignored(NamedTuple):
+class Ignored(Struct, frozen=True):
     """A frame that changed nothing."""
 
     reason: str

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 #: How far two clocks may be apart, in milliseconds.
 SKEW_MS: Final = 30_000
@@ -10,7 +12,7 @@ SKEW_MS: Final = 30_000
 MAX_TTL: Final = 86_400.0
 
 
-class Instant(NamedTuple):
+class Instant(Struct, frozen=True):
     """The present, on two clocks: ``wall`` in milliseconds since the epoch, ``steady`` in seconds from anywhere."""
 
     wall: int
