@@ -12,7 +12,7 @@ The law:
 * ``close`` is idempotent, works while another thread is inside, and leaves no thread, socket, queue, key or file.
 * Resources live in lines and inboxes: a transport on which none is open holds no thread and no socket.
 * Names of services and channels are plain tokens; topics below a channel are none of the transport's business.
-* No foreign exception crosses: everything is a :class:`~treaty.TransportError`, raised ``from`` its cause.
+* No foreign exception crosses: what is raised stands in the table below, ``from`` its cause where it has one.
 
 =====================================  =============================================================================
 condition                              what is raised
@@ -20,14 +20,14 @@ condition                              what is raised
 used after close                       ``ClosedError``; a ``receive`` that is blocked while another thread closes
                                        raises it as well
 used in a forked child                 ``ForkedError``, by everything but ``close``, which lets go without touching
-                                       what belongs to the parent
+                                       what belongs to the parent, and ``settle``, which does nothing
+a name that is no plain token          ``InvalidTarget``
+frame over ``guarantees.max_frame``    ``FrameTooLarge``, by ``send``, ``reply`` and ``publish``; the line stays usable
+declared "no" in ``guarantees``        ``Unsupported``, at once
+endpoint already taken                 ``AddressInUse``, by ``serve``
 nobody took the frame                  ``Unavailable``: by ``send`` if known within its timeout, else by a later
                                        ``receive`` of the same line, with ``frame`` set
 the connection broke                   ``ConnectionLost`` once, by ``receive`` or ``send``; the next use connects again
-frame over ``guarantees.max_frame``    ``FrameTooLarge``, by ``send``, ``reply`` and ``publish``; the line stays usable
-endpoint already taken                 ``AddressInUse``, by ``serve``
-declared "no" in ``guarantees``        ``Unsupported``, at once
-a name that is no plain token          ``InvalidTarget``
 =====================================  =============================================================================
 
 Where two conditions hold, the one further up the table wins.
@@ -42,11 +42,18 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from treaty.errors import ClosedError, ForkedError, InvalidTarget, InvalidURL, MissingExtra, UnknownScheme
+from treaty.errors import (
+    ClosedError,
+    ConfigurationError,
+    ForkedError,
+    InvalidTarget,
+    InvalidURL,
+    MissingExtra,
+    UnknownScheme,
+)
 
 #: How many forks lie between the first process and this one. Asking the operating system for the process id at each
 #: use would cost more than everything else that a use does for its safety.
@@ -90,7 +97,7 @@ class Guarantees(Struct, frozen=True, kw_only=True):
     survives_restart: bool
     #: Is an unsettled delivery of an inbox that died given to another one (with ``redelivered`` set)?
     redelivers: bool
-    #: The largest frame in bytes.
+    #: The largest frame in bytes; 64 KiB or more.
     max_frame: int
 
 
@@ -147,12 +154,13 @@ class Delivery(ABC):
     def reply(self, frame: bytes) -> None:
         """Send a frame to where this one came from: any thread, any number of times, also after ``settle``.
 
-        A caller that has gone away is no error.
+        A caller that has gone away is no error. What was replied before the inbox closes still arrives.
 
         Raises:
             FrameTooLarge: nothing was sent.
             ConnectionLost: the reply may be lost.
             ClosedError: the inbox was closed.
+            ForkedError: this is a forked child.
         """
 
     @abstractmethod
@@ -168,7 +176,8 @@ class Line(Resource):
     @property
     @abstractmethod
     def address(self) -> str:
-        """Where replies to this line go. It is sealed into each request; empty if on the asking connection.
+        """Where replies to this line go, up to 255 characters; empty if on the asking connection. It is sealed into
+        each request, and equals ``reply_to`` of the delivery that comes of it.
 
         It may change after ``ConnectionLost``.
         """
@@ -180,7 +189,8 @@ class Line(Resource):
         Args:
             service: a plain token.
             frame: at most ``guarantees.max_frame`` bytes.
-            timeout: seconds to wait for a connection or for room. 0 never blocks.
+            timeout: seconds to wait for a connection or for room, not for a service that is known to be absent. 0 never
+                blocks.
 
         Raises:
             Unavailable: it was certainly not delivered: no connection, no room, or nobody there.
@@ -227,7 +237,7 @@ class Transport(Resource):
 
         Args:
             service: a plain token.
-            capacity: how many deliveries may be unsettled at once before the inbox leaves the rest to others.
+            capacity: how many deliveries may be unsettled at once before the inbox leaves the rest to others; 1 or more.
 
         Raises:
             AddressInUse: another process or transport object serves here and cannot be competed with; also when this
@@ -244,9 +254,13 @@ class Transport(Resource):
         """Listen to a channel. Returns when what is published from now on will arrive.
 
         Replies to what comes out of it go nowhere; ``settle`` does nothing.
+
+        Raises:
+            Unavailable: the publisher or broker cannot be reached.
         """
 
 
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*", re.ASCII)
 _GROUP: Final = "treaty.transports"
 #: What must not be repeated in an error.
 _CREDENTIALS: Final = re.compile(r"[^/@\s]*@")
@@ -262,16 +276,20 @@ def connect(url: str, **options: Any) -> Transport:
         InvalidURL: there is no scheme, or the transport cannot read the rest.
         UnknownScheme: nobody answers to it; the text lists who is installed.
         MissingExtra: the library behind it is not installed; the text says what to install.
+        ConfigurationError: an option is wrong, or the entry point is broken.
     """
-    scheme = urlsplit(url).scheme if isinstance(url, str) else ""
-    if not scheme or "://" not in url:
+    scheme = _scheme(url)
+    if not scheme:
         shown = _CREDENTIALS.sub("***@", str(url))
         raise InvalidURL(f"{shown!r} is no transport URL: write something like 'zmq+tcp://127.0.0.1:5555'")
     found = {entry.name: entry for entry in entry_points(group=_GROUP)}
     if scheme not in found:
         known = ", ".join(sorted(found)) or "none"
         raise UnknownScheme(f"no transport for {scheme!r} is installed; known schemes: {known}")
-    transport: Transport = _load(found[scheme])(url, **options)
+    factory = _load(found[scheme])
+    transport = factory(url, **options) if callable(factory) else factory
+    if not isinstance(transport, Transport):
+        raise ConfigurationError(f"{_origin(found[scheme])} makes no transport, but {type(transport).__name__}")
     return transport
 
 
@@ -280,6 +298,16 @@ def open_transport(transport: Transport | str) -> tuple[Transport, bool]:
     if isinstance(transport, Transport):
         return transport, False
     return connect(transport), True
+
+
+def _scheme(url: object) -> str:
+    scheme, colon, _ = url.partition("://") if isinstance(url, str) else ("", "", "")
+    return scheme.lower() if colon and _SCHEME.fullmatch(scheme) else ""
+
+
+def _origin(entry: EntryPoint) -> str:
+    package = f" of {entry.dist.name}" if entry.dist else ""
+    return f"the entry point {entry.name!r} = {entry.value!r}{package}"
 
 
 def _load(entry: EntryPoint) -> Any:
@@ -291,3 +319,5 @@ def _load(entry: EntryPoint) -> Any:
         offered = entry.dist.metadata.get_all("Provides-Extra") if entry.dist else None
         cure = f"pip install '{package}[{extra}]'" if extra in (offered or ()) else f"install what {package} needs"
         raise MissingExtra(f"the transport for {entry.name!r} needs {error.name or error}: {cure}") from error
+    except Exception as error:
+        raise ConfigurationError(f"{_origin(entry)} cannot be loaded: {error!r}") from error

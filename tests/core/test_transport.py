@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from treaty import (
     ClosedError,
+    ConfigurationError,
     ForkedError,
     Guarantees,
     InvalidTarget,
@@ -26,6 +27,7 @@ from treaty import (
     connect,
     transport,
 )
+from treaty_memory import MemoryTransport
 
 from .strategies import tokens
 
@@ -112,12 +114,36 @@ def register(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
 def test_a_strangers_transport_is_reached_by_its_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
     register(monkeypatch, "pigeon", f"{__name__}:fly")
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
-    found: object = connect("pigeon://roof", speed=3)
-    assert found == ("pigeon://roof", 3)
+    found = connect("pigeon://roof", speed=3)
+    assert isinstance(found, Pigeon)
+    assert (found.name, found.speed) == ("pigeon://roof", 3)
 
 
-def fly(url: str, speed: int) -> tuple[str, int]:
-    return url, speed
+class Pigeon(MemoryTransport):
+    speed = 0
+
+
+def fly(url: str, speed: int) -> Pigeon:
+    pigeon = Pigeon(url)
+    pigeon.speed = speed
+    return pigeon
+
+
+NOT_A_FACTORY = 42
+
+
+@pytest.mark.parametrize("what", ["no_such_name", "NOT_A_FACTORY"])
+def test_a_broken_entry_point_is_named(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    register(monkeypatch, "pigeon", f"{__name__}:{what}")
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+
+    with pytest.raises(ConfigurationError, match="entry point 'pigeon'"):
+        connect("pigeon://roof")
+
+
+def test_a_url_that_cannot_be_split_is_no_surprise() -> None:
+    with pytest.raises(UnknownScheme):
+        connect("http://[x")
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

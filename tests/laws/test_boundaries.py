@@ -87,9 +87,17 @@ def imports(path: Path) -> list[str]:
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{path}: a relative import"
-            found.append(node.module or "")
+            found.append(_absolute(node, path))
     return found
+
+
+def _absolute(node: ast.ImportFrom, path: Path) -> str:
+    if not node.level:
+        return node.module or ""
+    # An adapter names its own modules from where it stands, so that a copy of its folder works anywhere.
+    adapter = path.relative_to(ROOT / "transports").parts[0]
+    assert node.level == 1 and path.parent.name == adapter, f"{path}: a relative import out of its folder"
+    return f"{adapter}.{node.module or ''}".rstrip(".")
 
 
 def imported_names(path: Path, module: str) -> set[str]:

@@ -60,17 +60,17 @@ def test_every_package_is_typed() -> None:
     ],
 )
 def test_an_adapter_is_vendored_by_copying_its_folder(adapter: str, url: str, tmp_path: Path) -> None:
-    """In a stranger's tree, with a copy of the core beside it, the copied folder carries a call."""
-    vendored = tmp_path / "site" / "their_app"
-    shutil.copytree(ROOT / "transports" / adapter, vendored / adapter, ignore=shutil.ignore_patterns("__pycache__"))
+    """Deep in a stranger's tree and under another name, the copied folder carries a call, and not the installed one."""
+    site = tmp_path / "site"
+    vendored = site / "their_app"
+    shutil.copytree(ROOT / "transports" / adapter, vendored / "carrier", ignore=shutil.ignore_patterns("__pycache__"))
     (vendored / "__init__.py").write_text("")
     core = tmp_path / "core"
     shutil.copytree(ROOT / "core", core, ignore=shutil.ignore_patterns("__pycache__"))
     program = f"""
 import sys
-sys.path[:0] = [{str(vendored)!r}, {str(core)!r}]
-import {adapter}
-assert {adapter}.__file__.startswith({str(tmp_path)!r})
+sys.path[:0] = [{str(site)!r}, {str(core)!r}]
+from their_app import carrier
 from treaty import Client, Service
 SECRET = "an example of a secret, long enough"
 
@@ -80,7 +80,9 @@ class Slow(Service):
     def on_echo(self, message, text):
         return text
 
-transport = {adapter}.connect({url!r})
+transport = carrier.connect({url!r})
+assert type(transport).__module__.startswith("their_app.carrier"), type(transport).__module__
+assert {adapter!r} not in sys.modules
 with Slow(transport, secret=SECRET), Client(transport, secret=SECRET) as client:
     print(client.call("slow.echo", ["hi"]))
 transport.close()

@@ -3,6 +3,6 @@
 It is also the double with which users test their own services. It must not know what is inside a frame.
 """
 
-from treaty_memory.transport import MemoryTransport, connect
+from .transport import MemoryTransport, connect
 
 __all__ = ["MemoryTransport", "connect"]

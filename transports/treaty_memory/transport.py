@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from treaty import (
     MAX_FRAME,
-    ClosedError,
+    ConfigurationError,
     Delivery,
     FrameTooLarge,
     Guarantees,
@@ -79,18 +79,21 @@ class MemoryDelivery(Delivery):
         self._max_frame = max_frame
 
     def reply(self, frame: bytes) -> None:
+        assert self.inbox is not None
+        self.inbox.check()
         _check_size(frame, self._max_frame)
         with self._hub.lock:
-            if self.inbox is None or self.inbox.closed:
-                raise ClosedError("the inbox of this delivery is closed")
+            self.inbox.check()
             if line := self._hub.lines.get(self.reply_to):
                 line.arrived.append(frame)
                 line.changed.notify_all()
 
     def settle(self, accepted: bool = True) -> None:
+        inbox = self.inbox
+        if inbox is None or inbox.foreign:
+            return
         with self._hub.lock:
-            inbox = self.inbox
-            if inbox is None or self not in inbox.unsettled:
+            if self not in inbox.unsettled:
                 return
             inbox.unsettled.discard(self)
             if not accepted and inbox.mail is not None:
@@ -117,8 +120,8 @@ class MemoryLine(Line):
 
     def send(self, service: str, frame: bytes, timeout: float) -> None:
         self.check()
-        _check_size(frame, self._transport.guarantees.max_frame)
         check_name(service)
+        _check_size(frame, self._transport.guarantees.max_frame)
         with self._hub.lock:
             self.check()
             mail = self._hub.queues.get(service)
@@ -233,25 +236,30 @@ class MemoryTransport(Transport):
         return f"<MemoryTransport {self.name}>"
 
     def dial(self) -> Line:
+        self.check()
         with self._lock:
             self.check()
             return self._remember(MemoryLine(self, self._hub()))
 
     def serve(self, service: str, capacity: int = 1) -> Inbox:
+        self.check()
         check_name(service)
+        if capacity < 1:
+            raise ConfigurationError(f"an inbox has room for one delivery or more, not {capacity!r}")
         with self._lock:
             self.check()
             return self._remember(MemoryInbox(self, self._hub(), service, capacity=capacity))
 
     def subscribe(self, channel: str) -> Inbox:
+        self.check()
         check_name(channel)
         with self._lock:
             self.check()
             return self._remember(MemoryInbox(self, self._hub(), channel))
 
     def publish(self, channel: str, frame: bytes) -> None:
-        check_name(channel)
         self.check()
+        check_name(channel)
         _check_size(frame, self.guarantees.max_frame)
         with _HUBS_LOCK:
             hub = _HUBS.get(self.name)

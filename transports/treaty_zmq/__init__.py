@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import zmq
 
-from treaty_zmq.address import Address, parse
-from treaty_zmq.settings import Settings
-from treaty_zmq.transport import ZmqTransport
+from .address import Address, parse
+from .settings import Settings
+from .transport import ZmqTransport
 
 if zmq.zmq_version_info() < (4, 3, 3):  # before it, a stranger's raw connection can stop a service (CVE-2020-15166)
     raise ImportError(f"treaty_zmq needs libzmq 4.3.3 or newer, this is {zmq.zmq_version()}", name="zmq")

@@ -17,9 +17,10 @@ from weakref import WeakSet
 import zmq
 
 from treaty import AddressInUse, Unavailable
-from treaty_zmq.address import Address
-from treaty_zmq.names import NAMES
-from treaty_zmq.port import Port
+
+from .address import Address
+from .names import NAMES
+from .port import Port
 
 
 class Binding:

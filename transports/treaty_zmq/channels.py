@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from treaty_zmq.port import Sent
-from treaty_zmq.wire import FULL, GAP, STILL, SUBSCRIBED
+from .port import Sent
+from .wire import FULL, GAP, STILL, SUBSCRIBED
 
 #: Seconds between two looks for subscribers that went away without a word, when the table is full.
 _SWEEP: float = 1.0

@@ -17,15 +17,16 @@ from typing import Final, Protocol
 import zmq
 
 from treaty import AddressInUse, ClosedError, ConnectionLost, FrameTooLarge, check_name
-from treaty_zmq.address import Address
-from treaty_zmq.binding import Binding
-from treaty_zmq.channels import Channels
-from treaty_zmq.contexts import INPROC, Contexts
-from treaty_zmq.inbox import ZmqInbox
-from treaty_zmq.port import Port, Sent, Waker
-from treaty_zmq.pump import Pump
-from treaty_zmq.settings import Settings
-from treaty_zmq.wire import ABSENT, BUSY, END_OF_NAME, HEAD_BYTES, PUBLISH, SUBSCRIBE, UNSUBSCRIBE
+
+from .address import Address
+from .binding import Binding
+from .channels import Channels
+from .contexts import INPROC, Contexts
+from .inbox import ZmqInbox
+from .port import Port, Sent, Waker
+from .pump import Pump
+from .settings import Settings
+from .wire import ABSENT, BUSY, END_OF_NAME, HEAD_BYTES, PUBLISH, SUBSCRIBE, UNSUBSCRIBE
 
 #: Messages that are read for others before the reader looks at its own clock.
 _TURN: Final = 100

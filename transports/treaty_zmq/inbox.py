@@ -13,10 +13,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from treaty import ClosedError, Delivery, Inbox
-from treaty_zmq.port import Sleeper, Waker
+
+from .port import Sleeper, Waker
 
 if TYPE_CHECKING:
-    from treaty_zmq.endpoint import Endpoint
+    from .endpoint import Endpoint
 
 
 class Request(Delivery):

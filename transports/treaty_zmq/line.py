@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from treaty import FrameTooLarge, Line, Unavailable, check_name
-from treaty_zmq.link import Link
-from treaty_zmq.wire import ABSENT, BUSY, END_OF_NAME
+
+from .link import Link
+from .wire import ABSENT, BUSY, END_OF_NAME
 
 _REASONS = {ABSENT: "nobody serves this here", BUSY: "the inbox of the service is full"}
 

@@ -21,12 +21,13 @@ from typing import Final
 import zmq
 
 from treaty import ClosedError, ConnectionLost, Unavailable
-from treaty_zmq.address import Address
-from treaty_zmq.contexts import Contexts
-from treaty_zmq.names import NAMES
-from treaty_zmq.port import Port, Sent, Sleeper, Waker
-from treaty_zmq.settings import Settings
-from treaty_zmq.watch import Watch
+
+from .address import Address
+from .contexts import Contexts
+from .names import NAMES
+from .port import Port, Sent, Sleeper, Waker
+from .settings import Settings
+from .watch import Watch
 
 #: Seconds between two looks of a sender that waits for a connection or for room. Another thread may take the signal.
 _LOOK: Final = 0.01

@@ -15,7 +15,8 @@ from weakref import WeakSet
 import zmq
 
 from treaty import AddressInUse
-from treaty_zmq.port import Waker
+
+from .port import Waker
 
 
 class Names:

@@ -17,9 +17,9 @@ from typing import Any, Final, cast
 
 import zmq
 
-from treaty_zmq.contexts import Context, keep_after_fork
-from treaty_zmq.settings import Settings
-from treaty_zmq.wire import NAME_BYTES
+from .contexts import Context, keep_after_fork
+from .settings import Settings
+from .wire import NAME_BYTES
 
 #: Nothing in this adapter reads more parts than that; a longer message is cut, and a cut one is nothing we know.
 MAX_PARTS: Final = 5

@@ -9,10 +9,10 @@ import select
 import threading
 from typing import TYPE_CHECKING, Final
 
-from treaty_zmq.port import Waker
+from .port import Waker
 
 if TYPE_CHECKING:
-    from treaty_zmq.endpoint import Endpoint
+    from .endpoint import Endpoint
 
 #: Seconds without a visit after which it steps in, and between two attempts to tell subscribers what they missed.
 _PATIENCE: Final = 0.01

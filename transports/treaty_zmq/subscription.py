@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from treaty import ConnectionLost, Delivery, Inbox, Unavailable
-from treaty_zmq.link import Link
-from treaty_zmq.wire import FULL, GAP, SUBSCRIBE, SUBSCRIBED, UNSUBSCRIBE
+
+from .link import Link
+from .wire import FULL, GAP, SUBSCRIBE, SUBSCRIBED, UNSUBSCRIBE
 
 
 class Note(Delivery):

@@ -21,15 +21,16 @@ from treaty import (
     Unavailable,
     check_name,
 )
-from treaty_zmq.address import Address
-from treaty_zmq.contexts import INPROC, Contexts
-from treaty_zmq.endpoint import Endpoint
-from treaty_zmq.inbox import ZmqInbox
-from treaty_zmq.line import ZmqLine
-from treaty_zmq.link import Link
-from treaty_zmq.settings import Settings
-from treaty_zmq.subscription import ZmqSubscription
-from treaty_zmq.wire import PUBLISH
+
+from .address import Address
+from .contexts import INPROC, Contexts
+from .endpoint import Endpoint
+from .inbox import ZmqInbox
+from .line import ZmqLine
+from .link import Link
+from .settings import Settings
+from .subscription import ZmqSubscription
+from .wire import PUBLISH
 
 _R = TypeVar("_R", bound=Resource)
 

@@ -12,8 +12,8 @@ from typing import Any, Final, cast
 
 import zmq
 
-from treaty_zmq.contexts import Context, keep_after_fork
-from treaty_zmq.port import Port
+from .contexts import Context, keep_after_fork
+from .port import Port
 
 _UP: Final = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
 _DOWN: Final = int(zmq.EVENT_DISCONNECTED)
