@@ -17,7 +17,14 @@ import msgspec
 
 from treaty.driving import SERVING_UNTIL, Worker
 from treaty.engine import MAX_TTL
-from treaty.errors import AuthenticationError, DeadlineExceeded, InvalidSecret, TransportError, TreatyError
+from treaty.errors import (
+    AuthenticationError,
+    DeadlineExceeded,
+    InvalidSecret,
+    InvalidTarget,
+    TransportError,
+    TreatyError,
+)
 from treaty.ledger import MAX_OPEN
 from treaty.messages import Notification, Params
 from treaty.pending import Pending, Reply
@@ -124,7 +131,7 @@ class Client(Resource):
         switchboard.deliver(pending, outgoing)
         reply = pending.reply()
         for handler in self._handlers_for(target):
-            reply = msgspec.structs.replace(reply, handled=handler(reply))
+            reply = msgspec.structs.replace(reply, handled=_handled(handler, reply))
         return reply
 
     def send(
@@ -202,13 +209,16 @@ class Client(Resource):
 
         Args:
             pattern: of targets, such as ``"slow.*"``: see :func:`treaty.matches`.
-            handler: takes the :class:`~treaty.Reply`; what it returns for a blocking call is ``reply.handled``.
+            handler: takes the :class:`~treaty.Reply`; what it returns for a blocking call is ``reply.handled``. If it
+                raises, that is logged, and the call is none the worse.
 
         Returns:
             A function that unregisters the handler.
         """
         if not callable(handler):
             raise TypeError(f"a response handler is callable, not {type(handler).__name__}")
+        if not isinstance(pattern, str) or not pattern:
+            raise InvalidTarget(f"{pattern!r} is no pattern of targets: write something like 'slow.*'")
         entry = (pattern, handler)
         self._handlers.append(entry)
 
@@ -322,10 +332,16 @@ def _handle(pending: Pending, handlers: list[Callable[[Reply], Any]]) -> None:
         _LOG.warning("%s ended without an answer, so no handler was called: %s", pending.target, error)
         return
     for handler in handlers:
-        try:
-            handler(reply)
-        except Exception:
-            _LOG.exception("%s: the response handler %r failed", pending.target, handler)
+        _handled(handler, reply)
+
+
+def _handled(handler: Callable[[Reply], Any], reply: Reply) -> Any:
+    try:
+        return handler(reply)
+    except Exception:
+        # The answer is there, and must not be lost by what somebody makes of it.
+        _LOG.exception("%s: the response handler %r failed", reply.target, handler)
+        return None
 
 
 def _usable(secret: Secret | None) -> tuple[Keyring | None, str]:

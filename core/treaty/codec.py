@@ -186,14 +186,14 @@ def _write(body: Any, deepest: int) -> bytes:
     try:
         encoded = _ENCODER.encode(body)
         # msgspec writes NaN and the infinities as null: the value would be lost without a word.
-        if b"null" in encoded and _lost_number(msgspec.to_builtins(body)):
-            raise EncodingError("NaN and the infinities have no place in JSON")
+        lost = b"null" in encoded and _lost_number(msgspec.to_builtins(body))
     except RecursionError:
         raise EncodingError(f"nested deeper than {MAX_DEPTH} levels, or a value that contains itself") from None
-    except (TypeError, ValueError, OverflowError, BufferError, msgspec.MsgspecError) as error:
-        if isinstance(error, EncodingError):
-            raise
+    except Exception as error:
+        # Any: the value's own methods run here, such as the utcoffset of a time zone.
         raise EncodingError(f"cannot be written as JSON: {error}") from error
+    if lost:
+        raise EncodingError("NaN and the infinities have no place in JSON")
     if depth(encoded) > deepest:
         raise EncodingError(f"nested deeper than {MAX_DEPTH} levels")
     return encoded

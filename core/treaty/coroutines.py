@@ -6,10 +6,13 @@ It must not know what the coroutines are for.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any
+from typing import Any, Final
+
+_LOG: Final = logging.getLogger("treaty.service")
 
 
 class LoopThread:
@@ -20,6 +23,7 @@ class LoopThread:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._stopping = False
 
     @property
     def own_thread(self) -> bool:
@@ -56,15 +60,20 @@ class LoopThread:
         with self._lock:
             if self._loop is None or self._loop.is_closed():
                 return
+            self._stopping = True
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
-    @staticmethod
-    def _run(loop: asyncio.AbstractEventLoop) -> None:
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            loop.run_forever()
+            while not self._stopping:
+                try:
+                    loop.run_forever()
+                except (SystemExit, KeyboardInterrupt) as raised:
+                    # A task that a handler started may end itself, and asyncio wants to end the program for it.
+                    _LOG.error("a task of a handler raised %r; the event loop goes on", raised)
             tasks = asyncio.all_tasks(loop)
             for task in tasks:
                 task.cancel()

@@ -204,7 +204,9 @@ class RemoteError(TreatyError):
         self.status_code = self.status if status_code is None else status_code
 
     def __str__(self) -> str:
-        head = f"{self.type}: {self.text}" if self.type and self.text else self.text or self.type
+        # The built-in kinds say by their class what they are.
+        named = self.type if type(self) is RemoteError else ""
+        head = f"{named}: {self.text}" if named and self.text else self.text or self.type
         return f"{head} (error id {self.error_id})" if self.error_id else head
 
 

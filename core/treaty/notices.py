@@ -18,7 +18,7 @@ from treaty.routing import matches, split_topic
 from treaty.sealing import MAX_FRAME, Keyring
 
 #: How long a notification is news, in milliseconds: one that comes later is taken for a replay.
-LIFETIME_MS: Final = 300_000
+LIFETIME_MS: Final = 60_000
 #: How far two clocks may be apart, in milliseconds.
 SKEW_MS: Final = 30_000
 
@@ -69,7 +69,8 @@ class Listener:
         self._keyring = keyring
         self._max_frame = max_frame
         self._guard = Guard()
-        #: How often frames were ignored, by reason.
+        #: How often frames were ignored, by reason; ``not remembered`` counts news that was handed out though there
+        #: was no room to remember it, so that a replay of it would be handed out as well.
         self.counters: Counter[str] = Counter()
 
     def receive(self, frame: bytes, wall: int) -> Notification | None:
@@ -92,9 +93,13 @@ class Listener:
             return None
         if not matches(self._pattern, message.topic):
             return None
-        if self._guard.admit(message.id, message.created + message.ttl + SKEW_MS, wall) is not Admission.NEW:
+        admission = self._guard.admit(message.id, message.created + message.ttl + SKEW_MS, wall)
+        if admission is Admission.SEEN:
             self._ignore("replayed")
             return None
+        if admission is Admission.FULL:
+            # News that is lost for certain is worse than a replay that is possible.
+            self.counters["not remembered"] += 1
         return message
 
     def _ignore(self, reason: str) -> None:

@@ -6,6 +6,7 @@ Nothing on the wire names a Python class or module: a code is either registered 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeGuard, TypeVar, get_type_hints
@@ -16,6 +17,7 @@ from treaty.codec import carries
 from treaty.errors import ANSWERED, ConfigurationError, InvalidParams, RemoteError, TreatyError, Unavailable
 from treaty.messages import ErrorData, ErrorInfo, StatusLine, reason_for
 
+_LOG: Final = logging.getLogger("treaty.client")
 _CODE: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+", re.ASCII)
 _E = TypeVar("_E", bound=type[Exception])
 
@@ -49,8 +51,8 @@ def error(code: str, *, status: int = 500) -> Callable[[_E], _E]:
     Raises:
         ConfigurationError: malformed, or another class has this code.
     """
-    if not _CODE.fullmatch(code):
-        raise ConfigurationError(f"{code!r} is no error code: write something like 'inventory.out-of-stock'")
+    if not isinstance(code, str) or not _CODE.fullmatch(code):
+        raise ConfigurationError(f"{code!r} is no error code: write something like @error('inventory.out-of-stock')")
     if not 400 <= status <= 599:
         raise ConfigurationError(f"the status of an error is between 400 and 599, not {status!r}")
 
@@ -98,7 +100,11 @@ def read_error(info: ErrorInfo, status: StatusLine) -> Exception:
     """Rebuild the exception that an answer stands for: the registered class, one of ours, or ``RemoteError``."""
     data = info.data
     if entry := _BY_CODE.get(data.type):
-        return _rebuild(entry.cls, data)
+        try:
+            return _rebuild(entry.cls, data)
+        except Exception:
+            # The class has its own ideas of how it is made: what it stands for arrives all the same.
+            _LOG.exception("%r cannot be rebuilt as %s", data.type, entry.cls.__qualname__)
     cls = ANSWERED.get(info.code, RemoteError)
     if issubclass(cls, RemoteError):
         return cls(info.message, type=data.type, fields=data.fields, error_id=data.error_id, status_code=status.code)
@@ -133,15 +139,19 @@ def _plain_args(raised: BaseException) -> list[Any]:
 
 
 def _rebuild(cls: type[Exception], data: ErrorData) -> Exception:
-    raised = cls.__new__(cls)
+    try:
+        # Past a __new__ of its own, which may want other arguments than __init__ has left in args.
+        raised = Exception.__new__(cls)
+    except TypeError:
+        raised = cls.__new__(cls, *data.args)
     raised.args = tuple(data.args)
     hints = _hints(cls)
     for name, value in data.fields.items():
         if name.isidentifier() and not name.startswith("_") and name != "args":
             try:
                 setattr(raised, name, _converted(value, hints.get(name, Any)))
-            except (AttributeError, TypeError):
-                continue  # a property of the class: it is computed from the rest
+            except Exception:  # noqa: S112 - a property of the class: it is computed from the rest
+                continue
     return raised
 
 

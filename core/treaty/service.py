@@ -65,10 +65,14 @@ class Service:
         check_name(self.name)
         if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
             raise ConfigurationError(f"concurrency is a whole number from 1 on, not {concurrency!r}")
+        for name, number, least in (("drain", drain, 0), ("skew", skew, 0), ("replay_capacity", replay_capacity, 1)):
+            if isinstance(number, bool) or not isinstance(number, int | float) or not number >= least:
+                raise ConfigurationError(f"{name} is a number from {least} on, not {number!r}")
         if secret is None:
             raise InvalidSecret("a service needs a secret: make one with 'treaty keygen'")
         self._keyring = keyring(secret)
         self._transport, self._owned = open_transport(transport)
+        self._url = transport if isinstance(transport, str) else ""
         self._concurrency = concurrency
         self._drain = drain
         self._skew = skew
@@ -117,6 +121,8 @@ class Service:
         with self._life:
             if self._running is not None:
                 return
+            if self._owned and self._transport.closed:
+                self._transport, _ = open_transport(self._url)  # it was stopped before
             self._table = HandlerTable.of(self)
             answerer = Answerer(
                 self.name,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from treaty.coroutines import LoopThread
 from treaty.driving import SERVING_UNTIL, WakeUp, present
 from treaty.engine import Answer, Answerer, Run, Stop
-from treaty.errors import ClosedError, ConnectionLost, ResourceExhausted, TreatyError, Unavailable
+from treaty.errors import ClosedError, ConnectionLost, InvalidResult, ResourceExhausted, TreatyError, Unavailable
 from treaty.incoming import Incoming
 from treaty.job import Job
 from treaty.places import Places
@@ -332,13 +332,22 @@ class Serving:
         with self._lock:
             first, job.over = not job.over, True
         if first and frame is not None and not job.cancelled and not job.one_way:
-            self._reply(job.delivery, frame())
+            self._reply(job.delivery, self._written(job, frame))
         job.delivery.settle()
         with self._lock:
             # Not before the answer is on its way: a service that stops waits for this.
             self._jobs.pop(job.id, None)
             if self._stopping:
                 self._changed.notify_all()
+
+    def _written(self, job: Job, frame: Callable[[], bytes]) -> bytes:
+        try:
+            return frame()
+        except Exception as raised:
+            # Something always comes back, and this thread has more to do.
+            _LOG.exception("%s: its answer could not be written", job.method)
+            verdict = InvalidResult(f"{job.method} was executed, but its answer cannot be written: {raised!r}"[:1000])
+            return self.answerer.error(job.exchange, verdict, now=present())
 
     def _abandon(self, job: Job) -> None:
         """The caller has given up: nobody wants the answer, and the handler may stop."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from treaty import EncodingError, FrameTooLarge, InvalidTarget, Keyring, Notification
 from treaty.codec import encode
+from treaty.guard import Guard
 from treaty.notices import LIFETIME_MS, SKEW_MS, Listener, announce
 
 from .strategies import damaged, plain
@@ -105,3 +106,13 @@ def test_a_pattern_names_its_channel(pattern: str) -> None:
 def test_a_topic_from_the_wire_need_not_be_well_formed() -> None:
     odd = Notification(id="1", topic="storage", data=None, created=WALL, ttl=1000, sender="")
     assert heard(KEYRING.seal(b"n", encode(odd))) == (True, {})
+
+
+def test_news_is_handed_out_though_there_is_no_room_to_remember_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("treaty.notices.Guard", lambda: Guard(capacity=1))
+    listener = Listener(KEYRING, "storage.#")
+
+    assert listener.receive(notice(seed=1), WALL) is not None
+    assert listener.receive(notice(seed=2), WALL) is not None
+    assert listener.receive(notice(seed=1), WALL) is None
+    assert dict(listener.counters) == {"not remembered": 1, "replayed": 1}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from hypothesis import given, settings
@@ -237,3 +237,30 @@ def test_a_code_belongs_to_one_class() -> None:
 def test_only_exception_classes_are_registered(thing: Any) -> None:
     with pytest.raises(ConfigurationError):
         error("tests.thing")(thing)
+
+
+@error("tests.made-its-own-way")
+class MadeItsOwnWay(Exception):
+    def __new__(cls, item: str, left: int) -> Self:
+        return super().__new__(cls, item, left)
+
+    def __init__(self, item: str, left: int) -> None:
+        super().__init__(f"{left} of {item}")
+        self.item, self.left = item, left
+
+
+@error("tests.a-group")
+class Group(ExceptionGroup[Exception]):
+    """An exception that cannot be made of what JSON carries."""
+
+
+def test_a_class_with_a_new_of_its_own_is_rebuilt() -> None:
+    back = travelled(MadeItsOwnWay("tea", 2))
+    assert type(back) is MadeItsOwnWay
+    assert (str(back), back.item, back.left) == ("2 of tea", "tea", 2)
+
+
+def test_a_class_that_cannot_be_rebuilt_arrives_as_a_remote_error() -> None:
+    back = travelled(Group("many", [ValueError("one")]))
+    assert type(back) is RemoteError
+    assert back.type == "tests.a-group"

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from treaty import (
+    Client,
     ClosedError,
     ConfigurationError,
     ConnectionLost,
@@ -405,3 +406,18 @@ def test_a_signal_drains_and_ends_the_program(number: signal.Signals) -> None:
 def test_a_second_signal_ends_the_drain_at_once() -> None:
     said = signalled(LIMIT * 10, signal.SIGTERM, signal.SIGINT)
     assert {"running", "cancelled", "ConnectionLost", "torn down", "over"} == set(said)
+
+
+def test_a_service_made_of_a_url_starts_again_after_a_stop() -> None:
+    service = Slow("memory://again", secret=SECRET)
+    for _ in range(2):
+        service.start()
+        with Client("memory://again", secret=SECRET) as client:
+            assert client.call("slow.echo", ["hi"]) == "hi"
+        service.stop()
+
+
+@pytest.mark.parametrize("wrong", [{"drain": -1}, {"drain": "1"}, {"skew": None}, {"replay_capacity": 0}])
+def test_a_setting_that_is_no_fit_number_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        Slow("memory://never", secret=SECRET, **wrong)

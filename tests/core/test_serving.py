@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import threading
+from datetime import datetime, timedelta, tzinfo
 
 import pytest
 
-from treaty import Client, ConnectionLost, Incoming, RemoteError, TransportError
+from treaty import Client, ConnectionLost, Incoming, InvalidResult, RemoteError, Service, TransportError
 from treaty_memory import MemoryTransport
 from treaty_memory.transport import MemoryDelivery
 
@@ -189,3 +192,57 @@ def test_coroutines_run_side_by_side(either_room: Room) -> None:
     client = either_room.client()
     pending = [client.send("mixed.crowd") for _ in range(50)]
     assert [one.result() for one in pending] == ["together"] * 50
+
+
+class Careless(Service):
+    """Does to its threads what it should not."""
+
+    name = "careless"
+
+    async def on_exit_in_a_task(self, message: Incoming) -> None:
+        async def leave() -> None:
+            sys.exit(3)
+
+        await asyncio.gather(leave())
+
+    def on_odd_time(self, message: Incoming) -> datetime:
+        class Odd(tzinfo):
+            def utcoffset(self, when: datetime | None) -> timedelta:
+                raise RuntimeError("no offset today")
+
+            def dst(self, when: datetime | None) -> timedelta | None:
+                return None
+
+            def tzname(self, when: datetime | None) -> str | None:
+                return None
+
+        return datetime(2020, 1, 1, tzinfo=Odd())
+
+    def on_echo(self, message: Incoming, text: str) -> str:
+        return text
+
+    async def on_later(self, message: Incoming, text: str) -> str:
+        return text
+
+
+def test_a_task_that_exits_ends_neither_the_loop_nor_the_service(room: Room) -> None:
+    room.serve(Careless)
+    client = room.client()
+
+    for _ in range(3):
+        with pytest.raises(RemoteError, match="SystemExit"):
+            client.call("careless.exit_in_a_task")
+
+    assert client.call("careless.later", ["on"]) == "on"
+    assert client.call("careless.echo", ["on"]) == "on"
+
+
+def test_a_result_whose_own_methods_raise_is_a_typed_error_and_costs_no_thread(room: Room) -> None:
+    room.serve(Careless)
+    client = room.client()
+
+    for _ in range(3):
+        with pytest.raises(InvalidResult, match="no offset today"):
+            client.call("careless.odd_time")
+
+    assert client.call("careless.echo", ["on"]) == "on"

@@ -248,7 +248,7 @@ def test_requests_that_wait_in_a_closing_inbox_are_refused(url: str) -> None:
 
 def test_an_inbox_takes_no_more_than_its_capacity_and_refuses_more_than_its_backlog(url: str) -> None:
     with (
-        connect(url, backlog=2) as transport,
+        connect(url, backlog=8) as transport,  # a quarter of it for each peer
         transport.serve("svc", capacity=1) as inbox,
         connect(transport.url) as other,
         other.dial() as line,

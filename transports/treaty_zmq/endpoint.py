@@ -174,7 +174,7 @@ class Endpoint:
 
         Raises:
             FrameTooLarge: nothing was sent.
-            ConnectionLost: it does not read, and did not for as long as ``linger``.
+            ConnectionLost: it does not read, and did not for as long as ``patience``.
             ClosedError: the endpoint was closed.
         """
         if len(frame) > self.settings.max_frame:
@@ -192,7 +192,7 @@ class Endpoint:
                         self._stalled.discard(peer)
                     return
                 now = time.monotonic()
-                until = until or now + self.settings.linger
+                until = until or now + self.settings.patience
                 if peer in self._stalled or now >= until:
                     if len(self._stalled) < _MOST_STALLED:
                         self._stalled.add(peer)  # the next reply does not wait for it again

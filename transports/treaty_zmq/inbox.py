@@ -54,6 +54,8 @@ class ZmqInbox(Inbox):
         #: How many more deliveries may be unsettled.
         self.room = capacity
         self._bytes = 0  # in the queue
+        self._waits_for: dict[bytes, int] = {}  # how many requests of each peer are in the queue
+        self._share = max(1, endpoint.settings.backlog // 4)  # so that one peer cannot take all the space
         self._settings = endpoint.settings
         self._on_close = on_close
         self._waiting = False
@@ -70,6 +72,10 @@ class ZmqInbox(Inbox):
         size = self._bytes + len(frame)
         if len(self.queue) >= self._settings.backlog or size > self._settings.backlog_bytes:
             return False
+        waiting = self._waits_for.get(peer, 0)
+        if waiting >= self._share:
+            return False
+        self._waits_for[peer] = waiting + 1
         self.queue.append(Request(self, peer, frame))
         self._bytes = size
         if self._waiting:
@@ -117,6 +123,10 @@ class ZmqInbox(Inbox):
             return None
         request = self.queue.popleft()
         self._bytes -= len(request.frame)
+        if self._waits_for[request.peer] > 1:
+            self._waits_for[request.peer] -= 1
+        else:
+            del self._waits_for[request.peer]
         self.room -= 1
         return request
 

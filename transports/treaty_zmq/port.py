@@ -62,6 +62,11 @@ class Port:
         self.socket.handshake_ivl = 2_000
         self.socket.reconnect_ivl, self.socket.reconnect_ivl_max = 20, 250
         self.socket.ipv6 = ipv6
+        if settings.keepalive:
+            self.socket.tcp_keepalive = 1
+            self.socket.tcp_keepalive_idle = max(1, round(settings.keepalive))
+            self.socket.tcp_keepalive_intvl = max(1, round(settings.keepalive / 3))
+            self.socket.tcp_keepalive_cnt = 3
         if settings.heartbeat:
             beat = round(settings.heartbeat * 1000)
             self.socket.heartbeat_ivl, self.socket.heartbeat_timeout = beat, 3 * beat

@@ -18,13 +18,19 @@ class Settings:
 
     #: Seconds that ``send``, ``publish`` and ``subscribe`` wait for an endpoint to be there.
     connect_timeout: float = 2.0
-    #: Seconds that close waits for what was already handed over, and that a reply waits for room.
+    #: Seconds that close waits for what was already handed over.
     linger: float = 1.0
+    #: Seconds that a reply waits for room when its caller does not read: the service waits with it.
+    patience: float = 0.1
     #: Seconds that a thread looks again before it sleeps, while messages keep coming within about that time. Saves the
     #: wake-up, costs processor time. 0 turns it off.
     spin: float = 0.0003
-    #: Seconds between heartbeats on a connection; a peer that misses three is disconnected. 0 turns them off.
-    heartbeat: float = 2.0
+    #: Seconds between ZMTP heartbeats on a connection; a peer that misses three is disconnected. Off, because libzmq
+    #: up to 4.3.5 at least aborts the process when they meet a peer that sends and does not read (libzmq issues 3937,
+    #: 4364, 4767). TCP keep-alive finds a dead network all the same.
+    heartbeat: float = 0.0
+    #: Seconds of silence after which TCP asks whether the peer is there, and a third of that between three more tries.
+    keepalive: float = 15.0
     #: The largest frame in bytes: the limit of the core, 8 MiB, and some headroom.
     max_frame: int = 8 * 1024 * 1024 + 64 * 1024
     #: Frames that libzmq may hold for one connection, per direction.
