@@ -413,7 +413,7 @@ def test_a_service_made_of_a_url_starts_again_after_a_stop() -> None:
     for _ in range(2):
         service.start()
         with Client("memory://again", secret=SECRET) as client:
-            assert client.call("slow.echo", ["hi"]) == "hi"
+            assert client.call("slow.echo", ["hi"]) == {"RETURN_DATA": "hi"}
         service.stop()
 
 
