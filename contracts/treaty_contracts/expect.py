@@ -69,6 +69,8 @@ class Expectations:
 
 def shown(value: object) -> str:
     """Return a repr that fits on a screen."""
+    if isinstance(value, bytes) and len(value) > _SHOWN:
+        return f"{value[: _SHOWN // 4]!r}… ({len(value):,} bytes)"
     text = repr(value) if not isinstance(value, str) else value
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text):,} characters)"
 

@@ -45,10 +45,18 @@ class Times:
     quiet: float
     #: How late something may be that is to happen at once.
     slack: float
+    #: How long a wake-up takes at most that nothing holds up: for a median, as one alone may meet a busy machine.
+    wake: float
     #: The deadline of calls that are meant to miss it.
     brief: float
 
     @classmethod
     def at(cls, scale: float) -> Times:
         """Return the waits for a scale; 1 suits the loopback."""
-        return cls(arrive=10.0 * scale, quiet=0.04 * scale, slack=1.0 * scale, brief=0.25 * scale)
+        return cls(
+            arrive=10.0 * scale,
+            quiet=0.04 * scale,
+            slack=1.0 * scale,
+            wake=max(0.025 * scale, 0.01),  # in no hurry does the system itself become faster
+            brief=0.25 * scale,
+        )

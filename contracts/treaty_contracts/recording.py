@@ -5,6 +5,8 @@ The recorder changes nothing about the transport that it wraps. It must not know
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections import deque
 from itertools import count
@@ -17,6 +19,9 @@ _KEPT: Final = 5_000
 _KEPT_BYTES: Final = 64 * 1024
 _SHOWN: Final = 40
 _PREFIX: Final = 44
+#: One for all traces, and held during a fork: the child never inherits it from a thread that it does not have.
+_LOCK: Final = threading.Lock()
+os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
 
 
 class Crossing(NamedTuple):
@@ -38,7 +43,7 @@ class Trace:
     """The crossings of one rule. Appending is safe from any thread, and in a forked child."""
 
     def __init__(self) -> None:
-        self.crossings: deque[Crossing] = deque(maxlen=_KEPT)
+        self._crossings: deque[Crossing] = deque(maxlen=_KEPT)
         self._started = time.monotonic()
         self._ends = count(1)
 
@@ -49,15 +54,23 @@ class Trace:
     def add(self, end: str, direction: str, verb: str, frame: bytes) -> None:
         """Write down a frame."""
         at = time.monotonic() - self._started
-        self.crossings.append(Crossing(at, end, direction, verb, frame[:_KEPT_BYTES], len(frame)))
+        crossing = Crossing(at, end, direction, verb, frame[:_KEPT_BYTES], len(frame))
+        with _LOCK:
+            self._crossings.append(crossing)
+
+    def snapshot(self) -> list[Crossing]:
+        """Return what was written down until now, oldest first: other threads go on writing."""
+        with _LOCK:
+            return list(self._crossings)
 
     def restart(self) -> None:
         """Forget what was written down: another case begins."""
-        self.crossings.clear()
+        with _LOCK:
+            self._crossings.clear()
 
     def lines(self) -> tuple[str, ...]:
         """Return the last crossings as text."""
-        crossings = list(self.crossings)
+        crossings = self.snapshot()
         left_out = len(crossings) - _SHOWN
         head = [f"({left_out} earlier frames are left out)"] if left_out > 0 else []
         return (*head, *map(_shown, crossings[-_SHOWN:]))

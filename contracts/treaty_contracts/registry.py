@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 FAMILIES: Final = ("SETUP", "LINE", "INBOX", "NOTE", "CALL", "ERR", "ASYNC", "AUTH", "LIFE", "WIRE", "REFUSE")
 #: The guarantees that are answered with yes or no (``notices_absence``: with a time, or ``None`` for no).
 QUESTIONS: Final = tuple(name for name in Guarantees.__struct_fields__ if name != "max_frame")
-#: What a target may offer besides a way to open a transport.
-HOOKS: Final = ("tap", "inject", "restart_peer", "cut_link")
 #: Both ways to call: a rule on these is judged once on each.
 BOTH: Final = ("blocking", "asyncio")
 #: The frozen requirement set that a verdict is about. Rules that came later are provisional until the next one.
@@ -31,7 +29,14 @@ REQUIREMENT_SET: Final = "contract/1.0"
 
 _ID: Final = re.compile(rf"({'|'.join(FAMILIES)})-([0-9]{{3}}|[A-Z]+(-[A-Z]+)*)")
 
+#: The fields that list something.
+_LISTS: Final = ("causes", "mutants", "needs", "requires", "surfaces")
+
 Check: TypeAlias = "Callable[[Bench], None]"
+
+
+class RuleError(ValueError):
+    """An entry of the catalogue that is incomplete, contradicts itself, or has an id that is taken."""
 
 
 class Level(Enum):
@@ -73,8 +78,6 @@ class Rule:
     refuses: str = ""
     #: The rules that must hold first.
     requires: tuple[str, ...] = ()
-    #: The hooks of the target without which the rule stays unverified.
-    hooks: tuple[str, ...] = ()
     #: The version of the contract in which it appeared.
     since: str = "1.0"
     strength: Strength = Strength.DETERMINISTIC
@@ -100,16 +103,16 @@ def rule(identifier: str, **entry: Any) -> Callable[[Check], Check]:
     """Enter a function into the catalogue. The keyword arguments are the fields of :class:`Rule`.
 
     Raises:
-        ValueError: the entry is incomplete, contradicts itself, or the id is taken.
+        RuleError: the entry is incomplete, contradicts itself, or the id is taken.
     """
 
     def enter(check: Check) -> Check:
         try:
             made = Rule(id=identifier, check=check, **entry)
         except TypeError as error:
-            raise ValueError(f"rule {identifier}: {error}") from None
+            raise RuleError(f"rule {identifier}: {error}") from None
         for problem in problems(made):
-            raise ValueError(f"rule {identifier} {problem}")
+            raise RuleError(f"rule {identifier} {problem}")
         _RULES[identifier] = made
         return check
 
@@ -118,7 +121,13 @@ def rule(identifier: str, **entry: Any) -> Callable[[Check], Check]:
 
 def problems(made: Rule) -> list[str]:
     """Say what is wrong with an entry of the catalogue."""
-    found = []
+    found = [
+        f"has a {type(value).__name__} for {name}, not a tuple: is a comma missing?"
+        for name in _LISTS
+        if not isinstance(value := getattr(made, name), tuple)
+    ]
+    if found:
+        return found
     if not _ID.fullmatch(made.id):
         found.append("has an id of another form: write FAMILY-001 or REFUSE-WORDS")
     if made.id in _RULES:
@@ -129,7 +138,6 @@ def problems(made: Rule) -> list[str]:
         found.append("names no broken transport that must die on it")
     for kind, names, known in (
         ("needs", (*made.needs, *filter(None, [made.refuses])), QUESTIONS),
-        ("hooks", made.hooks, HOOKS),
         ("surfaces", made.surfaces, BOTH),
     ):
         found += [f"{kind}: there is no {name!r}" for name in names if name not in known]

@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,11 +41,14 @@ class Run:
         target: the transport under test.
         profile: ``"quick"``, ``"standard"`` or ``"deep"``.
         seed: of everything that is drawn; 0 draws the same each time.
+
+    Raises:
+        SetupError: there is no such profile.
     """
 
     def __init__(self, target: Target, profile: str | Profile = "quick", seed: int = 0) -> None:
         self.target = target
-        self.profile = profile if isinstance(profile, Profile) else PROFILES[profile]
+        self.profile = profile if isinstance(profile, Profile) else _profile(profile)
         self.seed = seed
         self.outcomes: dict[str, Outcome] = {}
         self._guarantees: Guarantees | None = None
@@ -58,15 +62,14 @@ class Run:
     def _judge(self, rule: Rule) -> Outcome:
         blocker = next((one for one in self._required(rule) if self.judge(find(one)).status is not Status.PASSED), "")
         if blocker:
-            return Outcome(rule=rule, target=self.target.name, status=Status.BLOCKED, other=blocker)
+            return Outcome(rule=rule, target=self.target.name, status=Status.BLOCKED, blocker=blocker)
         if rule.strength is Strength.REVIEW:
-            return self._unverified(rule, "no test can tell: it takes a review of the code")
-        missing = [hook for hook in rule.hooks if getattr(self.target, hook) is None]
-        if missing:
-            return self._unverified(rule, f"the target has no hook {', '.join(missing)}")
+            reason = "no test can tell: it takes a review of the code"
+            return Outcome(rule=rule, target=self.target.name, status=Status.UNVERIFIED, reason=reason)
         other = self._other(rule)
         if other is not None:
-            return _in_place_of(rule, self.judge(other))
+            done = self.judge(other)
+            return replace(done, rule=rule, ran=done.ran or done.rule)
         return run_rule(self.target, rule, self.profile, self.seed)
 
     def _required(self, rule: Rule) -> tuple[str, ...]:
@@ -86,8 +89,11 @@ class Run:
             return counterpart(rule.refuses)
         return refusal(next(name for name in rule.needs if not declares(self._guarantees, name)))
 
-    def _unverified(self, rule: Rule, reason: str) -> Outcome:
-        return Outcome(rule=rule, target=self.target.name, status=Status.UNVERIFIED, reason=reason)
+
+def _profile(name: str) -> Profile:
+    if name not in PROFILES:
+        raise SetupError(f"there is no profile {name!r}: use one of {', '.join(PROFILES)}")
+    return PROFILES[name]
 
 
 def run_rule(target: Target, rule: Rule, profile: Profile, seed: int = 0) -> Outcome:
@@ -185,19 +191,6 @@ class _Attempt:
             seconds=time.monotonic() - self._started,
             **more,
         )
-
-
-def _in_place_of(rule: Rule, outcome: Outcome) -> Outcome:
-    return Outcome(
-        rule=rule,
-        target=outcome.target,
-        status=outcome.status,
-        observations=outcome.observations,
-        violation=outcome.violation,
-        other=outcome.other if outcome.status is Status.BLOCKED else outcome.rule.id,
-        reason=outcome.reason,
-        notes=outcome.notes,
-    )
 
 
 def _is_ours(raised: BaseException) -> bool:

@@ -1,4 +1,4 @@
-"""What the author of a transport hands over: a way to open it, and optional hooks.
+"""What the author of a transport hands over: a name, and a way to open it.
 
 This room must not know rules or pytest. What is wrong with a target is said here, before anything is run.
 """
@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from treaty import Transport
-from treaty_contracts.registry import HOOKS
 
 
 class SetupError(Exception):
@@ -40,7 +38,6 @@ class Target:
         name: what reports call it, such as ``"zmq/tcp"``.
         open: makes a transport object for one end. It is called once for each end, also in forked children.
         time_scale: multiplies every time of the suite, for slow machines and distant brokers.
-        tap, inject, restart_peer, cut_link: hooks that some rules need; without them those stay unverified.
 
     Raises:
         SetupError: something is missing or of another kind.
@@ -49,10 +46,6 @@ class Target:
     name: str
     open: Callable[[Context], Transport]
     time_scale: float = 1.0
-    tap: Callable[..., Any] | None = None
-    inject: Callable[..., Any] | None = None
-    restart_peer: Callable[..., Any] | None = None
-    cut_link: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
@@ -62,10 +55,8 @@ class Target:
                 f"target {self.name!r}: open is a transport object; the suite opens one for each end: "
                 "write open=lambda context: ... that makes a new one"
             )
-        for hook in ("open", *HOOKS):
-            value = getattr(self, hook)
-            if not callable(value) and (value is not None or hook == "open"):
-                raise SetupError(f"target {self.name!r}: {hook} is a function, not {type(value).__name__}")
+        if not callable(self.open):
+            raise SetupError(f"target {self.name!r}: open is a function, not {type(self.open).__name__}")
         if isinstance(self.time_scale, bool) or not isinstance(self.time_scale, int | float) or self.time_scale <= 0:
             raise SetupError(f"target {self.name!r}: time_scale is a number above 0, not {self.time_scale!r}")
 

@@ -20,7 +20,7 @@ class Status(Enum):
     FAILED = "failed"
     #: A rule that this one rests on did not pass.
     BLOCKED = "blocked"
-    #: Nobody could tell: the target lacks a hook, or only a reviewer can.
+    #: Nobody could tell: only a reviewer can.
     UNVERIFIED = "unverified"
     HUNG = "hung"
     #: The suite itself is at fault.
@@ -53,8 +53,10 @@ class Outcome:
     observations: int = 0
     seconds: float = 0.0
     violation: Violation | None = None
-    #: The rule that blocks this one, or the counterpart that was run in its place.
-    other: str = ""
+    #: The rule that blocks this one.
+    blocker: str = ""
+    #: The rule that was run in place of this one, because the transport declares the opposite.
+    ran: Rule | None = None
     #: Why it is blocked, unverified or an error, in one line.
     reason: str = ""
     notes: tuple[str, ...] = field(default=(), repr=False)
@@ -62,12 +64,8 @@ class Outcome:
     @property
     def headline(self) -> str:
         """Id, verdict and target, in one line."""
-        through = f" (declared the other way: {self.other} ran in its place)" if self._through else ""
+        through = f" (declared the other way: {self.ran.id} ran in its place)" if self.ran else ""
         return f"{self.rule.id} {self.status.value.upper()} on {self.target}{through}"
-
-    @property
-    def _through(self) -> bool:
-        return bool(self.other) and self.status is not Status.BLOCKED
 
 
 def explain(outcome: Outcome, replay: str = "") -> str:
@@ -77,10 +75,15 @@ def explain(outcome: Outcome, replay: str = "") -> str:
         outcome: any but ``PASSED``.
         replay: the command that runs this rule again.
     """
-    rule = outcome.rule
+    # What was judged is what is explained: the rule that ran, whichever was asked for.
+    rule = outcome.ran or outcome.rule
     lines = [outcome.headline, f"  {rule.level.value}: {rule.sentence}"]
+    if outcome.ran:
+        lines.append(f"  {rule.id} ran in place of {outcome.rule.id}, which says: {outcome.rule.sentence}")
     if outcome.status is Status.BLOCKED:
-        return "\n".join([*lines, f"  blocked by {outcome.other}: make that one pass first", _replay(replay)]).rstrip()
+        return "\n".join(
+            [*lines, f"  blocked by {outcome.blocker}: make that one pass first", _replay(replay)]
+        ).rstrip()
     if outcome.reason:
         lines.append(f"  {outcome.reason}")
     if outcome.status is Status.ERROR:

@@ -11,7 +11,7 @@ import pytest
 
 import treaty_contracts
 from treaty_contracts import Level, Rule, Strength, find, required, rule, rules
-from treaty_contracts.registry import FAMILIES, QUESTIONS, counterpart, problems, refusal
+from treaty_contracts.registry import FAMILIES, QUESTIONS, RuleError, counterpart, problems, refusal
 from treaty_contracts.zoo import animals
 
 ROOM = Path(treaty_contracts.__file__).parent
@@ -78,12 +78,15 @@ def entry(**changes: object) -> dict[str, object]:
         ("CALL-900", {"causes": ()}, "causes"),
         ("CALL-900", {"mutants": ()}, "no broken transport"),
         ("CALL-900", {"needs": ("telepathy",)}, "telepathy"),
-        ("CALL-900", {"hooks": ("meddle",)}, "meddle"),
+        ("CALL-900", {"surfaces": ("telegraph",)}, "telegraph"),
+        ("CALL-900", {"mutants": ("dead")}, "a str for mutants, not a tuple: is a comma missing"),
+        ("CALL-900", {"causes": "a mistake"}, "a str for causes"),
+        ("CALL-900", {"needs": ["ordered"]}, "a list for needs"),
         ("CALL-900", {"nonsense": 1}, "nonsense"),
     ],
 )
 def test_a_bad_entry_is_refused(identifier: str, changes: dict[str, object], complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(RuleError, match=complaint):
         rule(identifier, **entry(**changes))(lambda _: None)
     assert isinstance(find("SETUP-001"), Rule)
 

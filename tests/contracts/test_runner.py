@@ -15,8 +15,10 @@ from treaty import Guarantees, Inbox, Transport, Unsupported
 from treaty_contracts import Context, Level, Rule, SetupError, Status, Target, contract, explain, find, rules
 from treaty_contracts.bench import Bench
 from treaty_contracts.profile import PROFILES
+from treaty_contracts.recording import Trace
 from treaty_contracts.runner import Run, run_rule
 from treaty_contracts.wrapping import WrappedTransport
+from treaty_contracts.zoo import animals
 
 MEMORY = Target(name="memory", open=lambda context: treaty_memory.connect(f"memory://{context.namespace}"))
 QUICK = PROFILES["quick"]
@@ -137,17 +139,15 @@ def test_blocked() -> None:
 
     run = Run(Target(name="deaf", open=lambda context: Deaf(MEMORY.open(context))))
     outcome = run.judge(find("CALL-003"))
-    assert (outcome.status, outcome.other) == (Status.BLOCKED, "SETUP-001")
+    assert (outcome.status, outcome.blocker) == (Status.BLOCKED, "SETUP-001")
     assert run.outcomes["SETUP-001"].status is Status.FAILED
     assert "blocked by SETUP-001" in explain(outcome)
 
 
 def test_unverified() -> None:
-    run = Run(MEMORY)
-    assert run.judge(find("AUTH-006")).status is Status.UNVERIFIED
-    outcome = run.judge(a_rule(lambda bench: bench.expect.equal(1, 1, "one"), hooks=("cut_link",)))
+    outcome = Run(MEMORY).judge(find("AUTH-006"))
     assert outcome.status is Status.UNVERIFIED
-    assert "no hook cut_link" in outcome.reason
+    assert "a review of the code" in outcome.reason
 
 
 class Bare(WrappedTransport):
@@ -172,9 +172,9 @@ def test_what_is_declared_no_has_its_refusal_run() -> None:
     run = Run(Target(name="bare", open=lambda context: Bare(MEMORY.open(context))))
     for identifier in ("NOTE-001", "NOTE-005", "AUTH-004", "REFUSE-NOTIFICATIONS"):
         assert run.judge(find(identifier)).status is Status.PASSED, explain(run.judge(find(identifier)))
-    assert run.outcomes["NOTE-001"].other == "REFUSE-NOTIFICATIONS"
-    assert run.outcomes["REFUSE-NOTIFICATIONS"].other == ""
-    assert run.judge(find("LINE-008")).other == "REFUSE-ORDERED"
+    assert run.outcomes["NOTE-001"].ran is find("REFUSE-NOTIFICATIONS")
+    assert run.outcomes["REFUSE-NOTIFICATIONS"].ran is None
+    assert run.judge(find("LINE-008")).ran is find("REFUSE-ORDERED")
     for one in rules():
         outcome = run.judge(one)
         assert outcome.status in (Status.PASSED, Status.UNVERIFIED), explain(outcome)
@@ -182,8 +182,25 @@ def test_what_is_declared_no_has_its_refusal_run() -> None:
 
 def test_what_is_declared_yes_has_its_proof_run() -> None:
     outcome = Run(MEMORY).judge(find("REFUSE-ORDERED"))
-    assert (outcome.status, outcome.other) == (Status.PASSED, "LINE-008")
+    assert (outcome.status, outcome.ran) == (Status.PASSED, find("LINE-008"))
     assert "LINE-008 ran in its place" in outcome.headline
+
+
+def test_a_failure_explains_the_rule_that_ran() -> None:
+    target = Target(name="pretending", open=lambda context: animals()["pretends-to-publish"].wrap(MEMORY.open(context)))
+    asked, ran = find("NOTE-001"), find("REFUSE-NOTIFICATIONS")
+    text = explain(Run(target).judge(asked), "pytest 'x.py::test_contract[NOTE-001]'")
+    for part in (
+        "NOTE-001 FAILED on pretending (declared the other way: REFUSE-NOTIFICATIONS ran in its place)",
+        f"MUST: {ran.sentence}",
+        f"REFUSE-NOTIFICATIONS ran in place of NOTE-001, which says: {asked.sentence}",
+        f"1. {ran.causes[0]}",
+        ran.intent,
+        "replay: pytest 'x.py::test_contract[NOTE-001]'",
+    ):
+        assert part in text, (part, text)
+    assert asked.causes[0] not in text
+    assert asked.intent not in text
 
 
 @pytest.mark.parametrize(
@@ -193,7 +210,6 @@ def test_what_is_declared_yes_has_its_proof_run() -> None:
         ({"name": "x", "open": "mine://"}, "open is a function, not str"),
         ({"name": "x", "open": None}, "open is a function, not NoneType"),
         ({"name": "x", "open": treaty_memory.connect("memory://x")}, "open is a transport object"),
-        ({"name": "x", "open": print, "tap": 1}, "tap is a function"),
         ({"name": "x", "open": print, "time_scale": 0}, "time_scale"),
     ],
 )
@@ -209,3 +225,37 @@ def test_what_opens_nothing_is_a_set_up_error() -> None:
         )
     with pytest.raises(SetupError, match="write contract"):
         contract("memory")  # type: ignore[arg-type]  # that is the mistake
+
+
+def test_a_wrong_profile_or_seed_is_a_set_up_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SetupError, match="no profile 'fast': use one of quick, standard, deep"):
+        contract(MEMORY, profile="fast")
+    monkeypatch.setenv("TREATY_PROFILE", "thorough")
+    with pytest.raises(SetupError, match=r"TREATY_PROFILE is 'thorough'.* quick, standard, deep"):
+        contract(MEMORY)
+    monkeypatch.setenv("TREATY_PROFILE", "")
+    monkeypatch.setenv("TREATY_SEED", "lucky")
+    with pytest.raises(SetupError, match="TREATY_SEED is 'lucky'"):
+        contract(MEMORY)
+    monkeypatch.setenv("TREATY_SEED", "")
+    assert contract(MEMORY).__doc__ == "The contract, on memory."
+
+
+def test_the_trace_is_read_while_others_write() -> None:
+    trace = Trace()
+    over = threading.Event()
+
+    def write() -> None:
+        while not over.is_set():
+            trace.add("line-1", "out", "send", b"x")
+
+    writers = [threading.Thread(target=write) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    try:
+        for _ in range(200):
+            assert all(crossing.frame == b"x" for crossing in trace.snapshot())
+    finally:
+        over.set()
+        for writer in writers:
+            writer.join()

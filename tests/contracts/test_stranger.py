@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,16 +18,18 @@ GOOD = 'treaty_memory.connect(f"memory://{context.namespace}")'
 BROKEN = f'animals()["swaps-replies"].wrap({GOOD})'
 
 
-def run(folder: Path, text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, text: str, *arguments: str, started_in: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
     (folder / "test_mine.py").write_text(text)
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers", *arguments],
-        cwd=folder,
+        cwd=started_in or folder,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
-        env={"PYTHONPATH": ":".join(filter(None, sys.path)), "PATH": ""},
+        env={"PYTHONPATH": ":".join(filter(None, sys.path)), "PATH": "", **variables},
     )
 
 
@@ -43,3 +46,23 @@ def test_a_failure_teaches(tmp_path: Path) -> None:
     for part in ("CALL-003 FAILED on mine", "Answers never swap", "likely causes", "replay: pytest 'test_mine.py::"):
         assert part in done.stdout, done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_the_replay_runs_from_where_pytest_was_started(tmp_path: Path) -> None:
+    text = "from treaty_contracts.zoo import animals\n" + FIVE_LINES.format(made=BROKEN)
+    folder = tmp_path / "of mine"
+    folder.mkdir()
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    variables = {"TREATY_PROFILE": "standard", "TREATY_SEED": "7"}
+    done = run(folder, text, "of mine/test_mine.py", "-k", "CALL-003", started_in=tmp_path, **variables)
+    line = next(line for line in done.stdout.splitlines() if "replay: " in line)
+    said = line.partition("replay: ")[2]
+    assert said == "TREATY_PROFILE=standard TREATY_SEED=7 pytest 'of mine/test_mine.py::test_contract[CALL-003]'"
+    item = shlex.split(said)[-1]
+    again = run(folder, text, item, started_in=tmp_path, **variables)
+    assert "CALL-003 FAILED on mine" in again.stdout, again.stdout + again.stderr
+
+
+def test_a_wrong_variable_says_what_there_is(tmp_path: Path) -> None:
+    done = run(tmp_path, FIVE_LINES.format(made=GOOD), TREATY_PROFILE="fast")
+    assert "TREATY_PROFILE is 'fast', which is no profile: use one of quick, standard, deep" in done.stdout, done.stdout

@@ -28,6 +28,7 @@ from treaty import (
     ConnectionLost,
     ForkedError,
     FrameTooLarge,
+    InvalidTarget,
     InvalidURL,
     Line,
     MissingExtra,
@@ -352,6 +353,10 @@ def test_frames_over_the_limit_are_refused_before_they_are_sent(broker: Any, mak
             line.send("echo", bytes(1001), 5)
         with pytest.raises(FrameTooLarge):
             transport.publish("news", bytes(1001))
+        with pytest.raises(InvalidTarget):  # the law's order, where two conditions hold
+            line.send("no token", bytes(1001), 5)
+        with pytest.raises(InvalidTarget):
+            transport.publish("no token", bytes(1001))
         assert echo(transport, line, bytes(900)) == b"re:" + bytes(900)
 
 

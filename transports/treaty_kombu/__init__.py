@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from treaty_kombu.settings import read_url
-from treaty_kombu.transport import KombuTransport
+from .settings import read_url
+from .transport import KombuTransport
 
 __all__ = ["KombuTransport", "connect"]
 

@@ -12,8 +12,8 @@ from collections import deque
 from contextlib import suppress
 from typing import Any, Final
 
-from treaty_kombu.link import CONTENT_TYPE, Arrived, driver, readable
-from treaty_kombu.settings import Settings
+from .link import CONTENT_TYPE, Arrived, driver, readable
+from .settings import Settings
 
 #: Under TLS the socket may be readable with nothing in it for us: how long we look before we wait for it again.
 _LOOK: Final = 0.05

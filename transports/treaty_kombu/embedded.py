@@ -32,7 +32,7 @@ def embedded_redis() -> Iterator[str]:
     """
     _check_installed()
     process = subprocess.Popen(
-        [sys.executable, "-m", "treaty_kombu.embedded"],
+        [sys.executable, "-m", f"{__package__}.embedded"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # find what we found

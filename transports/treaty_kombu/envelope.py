@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 
-from treaty_kombu.link import CONTENT_TYPE, Arrived
+from .link import CONTENT_TYPE, Arrived
 
 
 def pack(frame: bytes, exchange: str, queue: str, reply_to: str = "") -> bytes:

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 
 from kombu import Connection  # type: ignore[attr-defined]  # kombu exports lazily
 
-from treaty_kombu.settings import Settings
+from .settings import Settings
 
 log: Final = logging.getLogger("treaty.kombu")
 

@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from typing import Final
 
 from treaty import ClosedError, ConnectionLost, Guarantees, Unavailable
-from treaty_kombu.amqp_wire import Inflow, Wire
-from treaty_kombu.link import Arrived, Link, Pulse, Role, Waker, log, text
-from treaty_kombu.settings import Settings
+
+from .amqp_wire import Inflow, Wire
+from .link import Arrived, Link, Pulse, Role, Waker, log, text
+from .settings import Settings
 
 #: How long another thread's write may keep ``send`` waiting when its timeout is 0.
 _TURN: Final = 0.05

@@ -13,8 +13,9 @@ from queue import Empty
 from typing import Any, Final
 
 from treaty import ClosedError, Guarantees, Unavailable
-from treaty_kombu.link import CONTENT_TYPE, Arrived, Link, Role, driver, log
-from treaty_kombu.settings import Settings
+
+from .link import CONTENT_TYPE, Arrived, Link, Role, driver, log
+from .settings import Settings
 
 
 def guarantees(settings: Settings) -> Guarantees:

@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from typing import Final
 
 from treaty import ClosedError, ConnectionLost, Guarantees, TransportError, Unavailable
-from treaty_kombu.envelope import pack, unpack
-from treaty_kombu.link import Arrived, Link, Pulse, Role, log
-from treaty_kombu.redis_feed import RedisFeed
-from treaty_kombu.redis_wire import Broker, Wire
-from treaty_kombu.settings import Settings
+
+from .envelope import pack, unpack
+from .link import Arrived, Link, Pulse, Role, log
+from .redis_feed import RedisFeed
+from .redis_wire import Broker, Wire
+from .settings import Settings
 
 #: The longest that one blocking pop lasts at the server: a dead connection shows when its answer is overdue.
 _POP: Final = 1.0

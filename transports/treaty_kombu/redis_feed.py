@@ -12,10 +12,11 @@ import time
 from typing import Any, Final, NoReturn
 
 from treaty import ClosedError, ConnectionLost, TransportError, Unavailable
-from treaty_kombu.envelope import unpack
-from treaty_kombu.link import Arrived, Link, Role, log, text
-from treaty_kombu.redis_wire import Broker
-from treaty_kombu.settings import Settings
+
+from .envelope import unpack
+from .link import Arrived, Link, Role, log, text
+from .redis_wire import Broker
+from .settings import Settings
 
 #: How often a reader looks up from the socket, in case nothing else tells it that the end was closed.
 _LOOK: Final = 0.25

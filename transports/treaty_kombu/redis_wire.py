@@ -9,8 +9,9 @@ import time
 from typing import Any, Final
 
 from treaty import ConnectionLost, Unavailable
-from treaty_kombu.link import driver, log, text
-from treaty_kombu.settings import Settings
+
+from .link import driver, log, text
+from .settings import Settings
 
 #: A command that was written is waited for at least this long, whatever the caller's timeout: it is on its way.
 _ANSWER: Final = 1.0

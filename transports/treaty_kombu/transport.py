@@ -22,8 +22,9 @@ from treaty import (
     Unavailable,
     check_name,
 )
-from treaty_kombu.link import Arrived, Link, Role, log
-from treaty_kombu.settings import Settings
+
+from .link import Arrived, Link, Role, log
+from .settings import Settings
 
 _MODULES: Final = {"redis": "over_redis", "amqp": "over_amqp", "memory": "over_memory"}
 
@@ -34,7 +35,7 @@ class KombuTransport(Transport):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         try:
-            module = import_module(f"treaty_kombu.{_MODULES[settings.kind]}")
+            module = import_module(f".{_MODULES[settings.kind]}", __package__)
         except ImportError as error:
             raise MissingExtra(f"{settings.shown} needs {error.name or error}: pip install 'treaty[kombu]'") from error
         self.settings: Final = settings
@@ -63,8 +64,8 @@ class KombuTransport(Transport):
 
     def publish(self, channel: str, frame: bytes) -> None:
         self.check()
-        check_size(self.settings, frame)
         check_name(channel)
+        check_size(self.settings, frame)
         with self._lock:
             self.check()
             if self._publisher is None:
@@ -127,8 +128,8 @@ class KombuLine(Line):
 
     def send(self, service: str, frame: bytes, timeout: float) -> None:
         self.check()
-        check_size(self._transport.settings, frame)
         check_name(service)
+        check_size(self._transport.settings, frame)
         self.link.send(service, frame, timeout)
 
     def receive(self, timeout: float) -> bytes | None:

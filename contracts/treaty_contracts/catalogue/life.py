@@ -21,6 +21,7 @@ from treaty import (
     DeadlineExceeded,
     Inbox,
     Line,
+    Transport,
     Unavailable,
 )
 from treaty_contracts.aside import Aside
@@ -209,24 +210,31 @@ def calls_work_after_a_restart(bench: Bench) -> None:
     mutants=("transport-keeps-a-thread",),
 )
 def idle_transport_holds_nothing(bench: Bench) -> None:
-    near, far = bench.transport("client"), bench.transport("service")
-
-    def live() -> None:
+    def live(near: Transport, far: Transport) -> None:
         service = bench.name()
         line, inbox = near.dial(), far.serve(service, 1)
         bench.round_trip(line, inbox, service)
         line.close()
         inbox.close()
 
-    live()
-    fresh = bench.open("client")
+    def opened() -> tuple[Transport, Transport]:
+        return bench.open("client"), bench.open("service")
+
+    def holds_nothing(when: str) -> None:
+        nothing_new = until(lambda: not _held() - before, bench.times.slack)
+        bench.expect.that(nothing_new, f"nothing beyond what was there, {when}", dict(_held() - before))
+
+    bench.did("warmed up and closed all; looked; opened transports, and used them; looked while they were open")
+    warm = opened()
+    live(*warm)
+    for transport in warm:
+        transport.close()
     before = _held()
+    idle = opened()
+    holds_nothing("while transports are open that were never used")
     for _ in range(bench.profile.rounds):
-        live()
-    bench.expect.that(
-        until(lambda: not _held() - before, bench.times.slack), "nothing beyond what was there", dict(_held() - before)
-    )
-    fresh.close()
+        live(*idle)
+    holds_nothing("while transports are open whose lines and inboxes are closed")
 
 
 @rule(

@@ -10,6 +10,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from functools import partial
+from statistics import median
+from threading import Event
 
 from hypothesis import strategies as st
 
@@ -24,6 +26,10 @@ _AWKWARD = (
     b"\x00", b"\n", b"\r\n\r\n", b"\xff\xfe", b'{"a": 1}', b"[1]", b"null", b" ", "ü".encode("latin-1"),
     "✓".encode(), bytes(range(256)), b"\x00" * 1000,
 )  # fmt: skip
+#: How many wake-ups make a median, and how many medians there are to find one that no other program held up.
+_WAKE_UPS, _TRIES = 11, 3
+#: Seconds after which a thread that has begun to receive is taken to be blocked.
+_BLOCKED = 0.01
 _EDGES = (254, 255, 256, 8191, 8192, 8193, 65_535, 65_536)
 
 
@@ -118,35 +124,60 @@ def receive_keeps_its_timeout(bench: Bench) -> None:
 @rule(
     "LINE-004",
     level=Level.MUST,
-    sentence="A blocked ``receive`` wakes for a frame at once, at a line and at an inbox.",
+    sentence="A blocked ``receive`` wakes for a frame at once, at a line and at an inbox; ``send`` with 0 does not wait.",
     intent="Otherwise every call takes as long as the poll interval.",
     causes=(
         "the library is polled",
         "the wake-up is lost when it comes between check and wait",
         "another end holds the lock while it waits",
     ),
-    mutants=("never-wakes", "polls-slowly"),
+    mutants=("never-wakes", "polls-slowly", "returns-late", "send-blocks"),
     strength=Strength.STOCHASTIC,
 )
 def receive_wakes_at_once(bench: Bench) -> None:
     service = bench.name()
     inbox, line = bench.inbox(service), bench.line()
     bench.round_trip(line, inbox, service)
-    bench.did("waited at both ends in a thread each, then sent and replied")
-    for _ in range(bench.profile.rounds):
-        served = Aside(lambda: inbox.receive(bench.times.arrive))
-        answered = Aside(lambda: line.receive(bench.times.arrive))
-        sent = time.monotonic()
-        line.send(service, b"wake up", bench.times.arrive)
-        delivery = served.result(bench.times.arrive)
-        bench.expect.that(delivery is not None, "the frame wakes the inbox", "receive returned None")
-        assert delivery is not None
-        bench.expect.in_time(served.at - sent, bench.times.slack, "from send to the inbox")
-        replied = time.monotonic()
-        delivery.reply(b"good morning")
-        delivery.settle()
-        bench.expect.equal(answered.result(bench.times.arrive), b"good morning", "what wakes the line")
-        bench.expect.in_time(answered.at - replied, bench.times.slack, "from reply to the line")
+    bench.did("waited at both ends in a thread each, and sent and replied once they were blocked; many times")
+    # One wake-up may meet a busy machine, and so may a whole try: the median of the best try is what is judged.
+    tries: list[tuple[float, float]] = []
+    for _ in range(_TRIES):
+        found = [_wake_up(bench, line, inbox, service) for _ in range(_WAKE_UPS)]
+        tries.append((median(at_inbox for at_inbox, _ in found), median(at_line for _, at_line in found)))
+        fastest = max(min(at_inbox for at_inbox, _ in found), min(at_line for _, at_line in found))
+        if max(tries[-1]) <= bench.times.wake or fastest > bench.times.wake:
+            break
+    at_inbox, at_line = min(tries, key=max)
+    bench.expect.in_time(at_inbox, bench.times.wake, f"from send to the inbox, the median of {_WAKE_UPS}")
+    bench.expect.in_time(at_line, bench.times.wake, f"from reply to the line, the median of {_WAKE_UPS}")
+    took = []
+    for _ in range(_WAKE_UPS):
+        started = time.monotonic()
+        line.send(service, b"at once", 0)
+        took.append(time.monotonic() - started)
+        bench.arrives(inbox).settle()
+    bench.expect.in_time(min(took), bench.times.wake, f"send with a timeout of 0, the best of {_WAKE_UPS}")
+
+
+def _wake_up(bench: Bench, line: Line, inbox: Inbox, service: str) -> tuple[float, float]:
+    """Return the seconds from send to the end of a blocked receive at the inbox, and from reply to that at the line."""
+    served = Aside(lambda: inbox.receive(bench.times.arrive))
+    answered = Aside(lambda: line.receive(bench.times.arrive))
+    for waiting in (served, answered):
+        waiting.begun.wait(bench.times.arrive)
+    Event().wait(_BLOCKED)
+    sent = time.monotonic()
+    line.send(service, b"wake up", bench.times.arrive)
+    delivery = served.result(bench.times.arrive)
+    bench.expect.that(delivery is not None, "the frame wakes the inbox", "receive returned None")
+    assert delivery is not None
+    bench.expect.in_time(served.at - sent, bench.times.slack, "from send to the inbox")
+    replied = time.monotonic()
+    delivery.reply(b"good morning")
+    delivery.settle()
+    bench.expect.equal(answered.result(bench.times.arrive), b"good morning", "what wakes the line")
+    bench.expect.in_time(answered.at - replied, bench.times.slack, "from reply to the line")
+    return served.at - sent, answered.at - replied
 
 
 @rule(
@@ -251,7 +282,7 @@ def many_replies(bench: Bench) -> None:
     sentence="The frames of one line reach a single inbox, and the replies of one delivery their line, as sent.",
     intent="Status messages are numbered, and a cancellation must not overtake its request.",
     causes=("several connections or threads carry one line", "frames that were given back are queued at the end"),
-    mutants=("reorders-frames"),
+    mutants=("reorders-frames",),
     strength=Strength.STOCHASTIC,
 )
 def order_is_kept(bench: Bench) -> None:
@@ -280,15 +311,23 @@ def order_is_kept(bench: Bench) -> None:
 )
 def dead_caller_is_harmless(bench: Bench) -> None:
     service = bench.name()
-    inbox, gone, here = bench.inbox(service), bench.line(), bench.line()
-    gone.send(service, b"ask and go", bench.times.arrive)
-    delivery = bench.arrives(inbox)
-    gone.close()
-    bench.did("a line asked and closed; it was replied to all the same; another line asked")
-    for number in range(3):
-        _, took = timed(partial(delivery.reply, b"too late %d" % number))
-        bench.expect.in_time(took, bench.times.slack, "a reply to nobody")
-    delivery.settle()
+    inbox, here, other = bench.inbox(service), bench.line(), bench.open("client")
+    lines: list[Line] = [bench.line(), other.dial()]
+    deliveries = []
+    for gone in lines:
+        gone.send(service, b"ask and go", bench.times.arrive)
+        deliveries.append(bench.arrives(inbox))
+    lines[0].close()
+    other.close()
+    bench.did("a line and a whole transport asked and closed; both were replied to, while another line went on asking")
+    for number in range(bench.profile.rounds + 2):
+        for delivery in deliveries:
+            _, took = timed(partial(delivery.reply, b"too late %d" % number))
+            bench.expect.in_time(took, bench.times.slack, "a reply to nobody")
+        # Behind each round trip the transport had the chance to notice that nobody is there.
+        bench.round_trip(here, inbox, service)
+    for delivery in deliveries:
+        delivery.settle()
     bench.round_trip(here, inbox, service)
 
 

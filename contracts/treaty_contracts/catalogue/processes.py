@@ -63,12 +63,13 @@ def crosses_processes(bench: Bench) -> None:
     refuses="crosses_processes",
     sentence="Where processes are not crossed, a send from another one is a TransportError, and nothing arrives.",
     intent="A frame that seems to have been sent, and was not, is a call that never ends.",
-    causes=("the frame goes into a copy of the queues that nobody reads",),
+    causes=("the frame goes into a copy of the queues that nobody reads, as the child inherited them",),
     mutants=("sends-into-a-copy",),
 )
 def does_not_cross_processes(bench: Bench) -> None:
     service = bench.name()
-    bench.transport("service")
+    inbox = bench.inbox(service)
+    bench.did("served, forked, and sent from the child over a transport of its own")
     limit = (bench.guarantees.notices_absence or 0.0) + bench.times.arrive
 
     def work() -> str:
@@ -85,7 +86,6 @@ def does_not_cross_processes(bench: Bench) -> None:
 
     child = Child(work, limit * 2)
     try:
-        inbox = bench.inbox(service)
         bench.expect.equal(child.report(), "refused", "what a send from another process comes to")
         bench.round_trip(bench.line(), inbox, service, b"marker")
     finally:
@@ -120,7 +120,7 @@ def unsettled_is_redelivered(bench: Bench) -> None:
 @rule(
     "LIFE-007",
     level=Level.MUST,
-    sentence="In a forked child everything but close raises ForkedError, and the parent is not disturbed.",
+    sentence="In a forked child all but close and settle raises ForkedError, and the parent is not disturbed.",
     intent="Sockets and locks that two processes use are corrupted in ways that nobody finds.",
     causes=(
         "check() is not called first",
@@ -133,11 +133,14 @@ def forked_child(bench: Bench) -> None:
     service, channel = bench.name(), bench.name("c")
     inbox, line = bench.inbox(service), bench.line()
     bench.round_trip(line, inbox, service)
+    line.send(service, b"taken before the fork", bench.times.arrive)
+    taken = bench.arrives(inbox)
     near, far = bench.transport("client"), bench.transport("service")
     uses: dict[str, Callable[[], Any]] = {
         "line.send": lambda: line.send(service, b"from the child", 0),
         "line.receive": lambda: line.receive(0),
         "inbox.receive": lambda: inbox.receive(0),
+        "delivery.reply": lambda: taken.reply(b"from the child"),
         "transport.dial": near.dial,
         "transport.serve": lambda: far.serve(bench.name(), 1),
     }
@@ -149,6 +152,7 @@ def forked_child(bench: Bench) -> None:
 
     def work() -> dict[str, str]:
         found = {name: _how(use) for name, use in uses.items()}
+        found["settle"] = _how(taken.settle)
         for end in ends:
             found[f"close {end}"] = _how(end.close)
         return found
@@ -159,6 +163,10 @@ def forked_child(bench: Bench) -> None:
         bench.expect.equal(report[name], ForkedError.__name__, f"{name} in the child")
     for name in report.keys() - uses.keys():
         bench.expect.equal(report[name], "nothing", f"{name} in the child raises")
+    # What the child did must not have reached the line: the parent's own reply is the first.
+    taken.reply(b"from the parent")
+    taken.settle()
+    bench.expect.equal(bench.returns(line), b"from the parent", "the first reply at the line of the parent")
     bench.round_trip(line, inbox, service, b"still here")
     bench.round_trip(bench.line(), inbox, service, b"and so are new lines")
 

@@ -23,8 +23,9 @@ _SMALLEST_LIMIT = 64 * 1024
         "the two ends do not have the same address",
         "the target needs something that is not running",
         "serve returns before the service can be reached",
+        "reply_to of a delivery differs from the address of the line",
     ),
-    mutants=("dead"),
+    mutants=("dead",),
 )
 def opens_echoes_closes(bench: Bench) -> None:
     subject = bench.subject()

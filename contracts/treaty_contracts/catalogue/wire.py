@@ -37,7 +37,7 @@ def frames_fit_the_description(bench: Bench) -> None:
     if bench.guarantees.notifications:
         client.subscribe(f"{subject.name}.#")
         subject.publish("event", 1)
-    for crossing in bench.trace.crossings:
+    for crossing in bench.trace.snapshot():
         frame = crossing.frame
         bench.expect.equal(frame[:3], MAGIC + VERSION, f"the first bytes of what {crossing.end} did {crossing.verb}")
         kind = frame[3:4]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 
-from treaty import ClosedError, Delivery, ForkedError, Inbox, Line
+from treaty import ClosedError, Delivery, ForkedError, Inbox, Line, Transport
 from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
 from treaty_contracts.zoo.animals import broken
 
@@ -20,6 +20,20 @@ class LeaksAThread(WrappedTransport):
     def dial(self) -> Line:
         threading.Thread(target=threading.Event().wait, args=(30.0,), name="leaked", daemon=True).start()
         return self.inner.dial()
+
+
+@broken("transport-keeps-a-thread")
+class TransportKeepsAThread(WrappedTransport):
+    """A thread runs from the making of the transport to its close."""
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner)
+        self._over = threading.Event()
+        threading.Thread(target=self._over.wait, args=(30.0,), name="kept", daemon=True).start()
+
+    def close(self) -> None:
+        self._over.set()
+        self.inner.close()
 
 
 @broken("leaks-a-descriptor")

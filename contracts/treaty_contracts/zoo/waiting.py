@@ -71,6 +71,44 @@ class IgnoresTimeout(_Both):
     line_kind, inbox_kind = _SlowLine, _SlowInbox
 
 
+class _PollingLine(WrappedLine):
+    def receive(self, timeout: float) -> bytes | None:
+        until = time.monotonic() + timeout
+        while (got := self.inner.receive(0)) is None and time.monotonic() < until:
+            Event().wait(min(0.1, max(0.0, until - time.monotonic())))
+        return got
+
+
+class _PollingInbox(WrappedInbox):
+    def receive(self, timeout: float) -> Delivery | None:
+        until = time.monotonic() + timeout
+        while (got := super().receive(0)) is None and time.monotonic() < until:
+            Event().wait(min(0.1, max(0.0, until - time.monotonic())))
+        return got
+
+
+@broken("polls-slowly")
+class PollsSlowly(_Both):
+    """A blocked receive looks ten times a second."""
+
+    line_kind, inbox_kind = _PollingLine, _PollingInbox
+
+
+class _LateLine(WrappedLine):
+    def receive(self, timeout: float) -> bytes | None:
+        got = self.inner.receive(timeout)
+        if got is not None:
+            Event().wait(0.3)
+        return got
+
+
+@broken("returns-late")
+class ReturnsLate(_Both):
+    """Receive at a line hands over what arrived 0.3 s later."""
+
+    line_kind = _LateLine
+
+
 class _HastyLine(WrappedLine):
     def receive(self, timeout: float) -> bytes | None:
         return self.inner.receive(timeout / 2)
