@@ -29,6 +29,8 @@ TEXT = "x" * 64
 #: About what one of our sealed requests has.
 BODY = b"x" * 330
 WINDOW = 64
+#: Seconds after which nothing of a closed service may be left on a broker.
+EXPIRY = 75.0
 
 
 def main() -> int:
@@ -118,12 +120,15 @@ def leaks(scale: float) -> list[Row]:
     for name, url in targets.items():
         outside = _outside(name)
         before, after = after_many_calls(url, count)
-        left = _outside(name)
+        closed = time.monotonic()
+        while (left := _outside(name)) > outside and time.monotonic() - closed < EXPIRY:
+            time.sleep(1)  # what is made to expire by itself does so in its time
+        waited = f" after {time.monotonic() - closed:.0f} s" if name in ("redis", "amqp") else ""
         grown = after.rss_mib - before.rss_mib
-        good = after.threads <= before.threads and after.descriptors <= before.descriptors and left == outside
+        good = after.threads <= before.threads and after.descriptors <= before.descriptors and left <= outside
         found = (
             f"threads {after.threads - before.threads:+}, descriptors {after.descriptors - before.descriptors:+}, "
-            f"keys and queues {left - outside:+}, RSS {grown:+.1f} MiB"
+            f"keys and queues {left - outside:+}{waited}, RSS {grown:+.1f} MiB"
         )
         rows.append(
             ([f"{count:,} calls on {name}, then close", found, "", "", "nothing, < 10 MiB"], good and grown < 10)
@@ -205,12 +210,12 @@ def _outside(name: str) -> int:
     """Count the Redis keys or AMQP queues, if these are what the target uses and can be counted here."""
     if name == "redis":
         with connect_redis() as redis:
-            return int(redis.dbsize())
+            return len(redis.keys("treaty.*bench-leak*")) + len(redis.keys("treaty.reply.*"))
     if name == "amqp":
         listing = subprocess.run(
             ["rabbitmqctl", "list_queues", "-q", "name"], capture_output=True, text=True, check=False
         )
-        return len([line for line in listing.stdout.splitlines()[1:] if "bench" in line or "treaty" in line])
+        return len([line for line in listing.stdout.splitlines() if "bench-leak" in line or "treaty.reply" in line])
     return 0
 
 

@@ -31,7 +31,7 @@ def embedded_redis() -> Iterator[str]:
         Unavailable: it did not start.
     """
     _check_installed()
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 - our own module
         [sys.executable, "-m", f"{__package__}.embedded"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
