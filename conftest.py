@@ -57,6 +57,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     profile = config.getoption("--profile")
+    if profile not in _PROFILES:  # pytest checks what is given as an option, and not what a variable says
+        raise pytest.UsageError(f"TREATY_TEST_PROFILE is {profile!r}: use one of {', '.join(_PROFILES)}")
     settings.load_profile(f"treaty-{profile}")
     os.environ.setdefault("TREATY_PROFILE", _PROFILES[profile])
     config.stash[_OUTCOMES] = {}

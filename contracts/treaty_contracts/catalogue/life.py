@@ -69,8 +69,8 @@ def close_is_idempotent(bench: Bench) -> None:
     surfaces=BOTH,
     sentence="Calls that are open when their client is closed end at once, with ClosedError.",
     intent="Nobody may wait for an answer that nobody can receive any more.",
-    causes=("close does not wake the receiver",),
-    mutants=("close-does-not-wake",),
+    causes=("close waits for the receiver, or for its lock",),
+    mutants=("holds-the-lock-while-blocked",),
 )
 def open_calls_end_with_the_client(bench: Bench) -> None:
     service = bench.name()

@@ -23,7 +23,7 @@ _MEDIUM: Final = 1024 * 1024 + 7
 @rule(
     "LINE-012",
     level=Level.MUST,
-    sentence="A frame of max_frame bytes, whatever they are, travels both ways; one byte more is FrameTooLarge, and the line stays usable.",
+    sentence="max_frame bytes of any kind travel both ways; one byte more is FrameTooLarge, and the line stays usable.",
     intent="The core plans with the declared limit; a frame that vanishes there is a call that never ends.",
     causes=(
         "a limit of the library or the broker is lower than what is declared",

@@ -334,7 +334,8 @@ def dead_caller_is_harmless(bench: Bench) -> None:
 @rule(
     "LINE-010",
     level=Level.MUST,
-    sentence="A name that is no plain token raises InvalidTarget, in send, serve, publish and subscribe.",
+    sentence="A name that is no plain token raises InvalidTarget, in send, serve, publish and subscribe, before its "
+    "frame is looked at, and after the end is found to be closed.",
     intent="Separators and wildcards of the library below would let one name reach another one's frames.",
     causes=("check_name is not called", "the library's own check speaks first"),
     mutants=("takes-any-name",),
@@ -350,6 +351,11 @@ def names_are_checked(bench: Bench) -> None:
             bench.expect.raises(InvalidTarget, partial(bench.feed, name), f"subscribe, {shown}")
             publish = bench.transport("service").publish
             bench.expect.raises(InvalidTarget, partial(publish, name, b"x"), f"publish, {shown}")
+    too_large = bytes(bench.guarantees.max_frame + 1)
+    both = partial(line.send, "a.b", too_large, 0)
+    bench.expect.raises(InvalidTarget, both, "send of too much under a wrong name")
+    line.close()
+    bench.expect.raises(ClosedError, both, "the same on a closed line")
 
 
 @rule(
