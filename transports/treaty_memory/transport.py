@@ -5,6 +5,7 @@ A hub lives as long as a line, an inbox or a subscription on it is open. Nothing
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -64,8 +65,21 @@ class _Hub:
         return not (self.lines or self.services or self.subscribers)
 
 
-_HUBS: Final[dict[str, _Hub]] = {}
-_HUBS_LOCK: Final = threading.Lock()
+class _Hubs:
+    """The hubs of this process, by name."""
+
+    def __init__(self) -> None:
+        self.begin()
+        # What a forked child inherits is a copy that nobody reads: frames put into it would vanish.
+        os.register_at_fork(after_in_child=self.begin)
+
+    def begin(self) -> None:
+        """Begin without hubs, and with a lock that nobody holds."""
+        self.lock = threading.Lock()
+        self.by_name: dict[str, _Hub] = {}
+
+
+_HUBS: Final = _Hubs()
 
 
 class MemoryDelivery(Delivery):
@@ -261,8 +275,8 @@ class MemoryTransport(Transport):
         self.check()
         check_name(channel)
         _check_size(frame, self.guarantees.max_frame)
-        with _HUBS_LOCK:
-            hub = _HUBS.get(self.name)
+        with _HUBS.lock:
+            hub = _HUBS.by_name.get(self.name)
         if hub is None:
             return
         with hub.lock:
@@ -283,14 +297,14 @@ class MemoryTransport(Transport):
         """Let go of a closed line or inbox, and of the hub with the last of them. For these."""
         with self._lock:
             self._open.discard(resource)
-        with _HUBS_LOCK:
-            hub = _HUBS.get(self.name)
+        with _HUBS.lock:
+            hub = _HUBS.by_name.get(self.name)
             if hub is not None and hub.empty:
-                del _HUBS[self.name]
+                del _HUBS.by_name[self.name]
 
     def _hub(self) -> _Hub:
-        with _HUBS_LOCK:
-            return _HUBS.setdefault(self.name, _Hub())
+        with _HUBS.lock:
+            return _HUBS.by_name.setdefault(self.name, _Hub())
 
     def _remember(self, resource: _R) -> _R:
         self._open.add(resource)

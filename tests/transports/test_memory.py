@@ -1,0 +1,67 @@
+"""What only the reference transport does: hubs by name, in this process and no other."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from treaty import ConfigurationError, InvalidURL, Unavailable, connect
+from treaty_memory import transport as memory
+
+
+@pytest.mark.parametrize("url", ["memory://", "memory:///x", "memory://name/path"])
+def test_a_malformed_url_is_refused_with_what_to_write(url: str) -> None:
+    with pytest.raises(InvalidURL, match="memory://name"):
+        connect(url)
+
+
+def test_two_transports_of_one_name_meet_and_those_of_two_do_not() -> None:
+    with connect("memory://one") as here, connect("memory://one") as there, connect("memory://two") as elsewhere:
+        inbox = here.serve("svc")
+
+        there.dial().send("svc", b"hello", 0)
+        delivery = inbox.receive(1)
+
+        assert delivery is not None
+        assert delivery.frame == b"hello"
+        with pytest.raises(Unavailable):
+            elsewhere.dial().send("svc", b"hello", 0)
+
+
+def test_a_hub_goes_with_the_last_that_is_open_on_it() -> None:
+    with connect("memory://brief") as transport:
+        line, inbox = transport.dial(), transport.serve("svc")
+        line.close()
+        assert "brief" in memory._HUBS.by_name
+        inbox.close()
+        assert "brief" not in memory._HUBS.by_name
+
+
+def test_a_full_queue_says_that_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "ROOM", 2)
+    with connect("memory://full") as transport, transport.serve("svc"), transport.dial() as line:
+        line.send("svc", b"1", 0)
+        line.send("svc", b"2", 0)
+        with pytest.raises(Unavailable, match="full") as caught:
+            line.send("svc", b"3", 0)
+        assert caught.value.frame == b"3"
+
+
+def test_an_inbox_without_room_is_a_mistake() -> None:
+    with connect("memory://none") as transport, pytest.raises(ConfigurationError, match="one delivery or more"):
+        transport.serve("svc", capacity=0)
+
+
+def test_a_forked_child_begins_without_hubs() -> None:
+    """A frame put into an inherited copy of a queue would vanish; nobody is there, and the child is told so."""
+    with connect("memory://forked") as transport, transport.serve("svc") as inbox:
+        child = os.fork()
+        if child == 0:
+            try:
+                connect("memory://forked").dial().send("svc", b"lost", 0)
+            except Unavailable:
+                os._exit(0)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert inbox.receive(0) is None
