@@ -24,7 +24,7 @@ _REASONS: Final = pytest.StashKey[dict[str, dict[str, int]]]()
 # Helpers beside the tests: what they assert is shown as what the tests assert is.
 pytest.register_assert_rewrite("tests.core.world", "tests.core.strategies")
 
-for _name, _examples in (("dev", 100), ("ci", 500), ("deep", 20_000)):
+for _name, _examples in (("dev", 40), ("ci", 500), ("deep", 20_000)):
     settings.register_profile(
         f"treaty-{_name}",
         max_examples=_examples,
