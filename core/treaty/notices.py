@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from treaty.codec import decode, encode
+from treaty.engine import SKEW_MS
 from treaty.errors import DecodingError, FrameRefused
 from treaty.guard import Admission, Guard
 from treaty.messages import Notification
@@ -19,8 +20,6 @@ from treaty.sealing import MAX_FRAME, Keyring
 
 #: How long a notification is news, in milliseconds: one that comes later is taken for a replay.
 LIFETIME_MS: Final = 60_000
-#: How far two clocks may be apart, in milliseconds.
-SKEW_MS: Final = 30_000
 
 
 def announce(

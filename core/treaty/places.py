@@ -43,8 +43,10 @@ class Places(Generic[_T]):
             return True
 
     def take_or_queue(self, who: _T) -> bool | None:
-        """Take a place (``True``), or queue for one (``False``), unless the queue is full (``None``)."""
+        """Take a place (``True``), or queue for one (``False``), unless the queue is full or at its end (``None``)."""
         with self._lock:
+            if self._ended:
+                return None
             if self._taken < self._count:
                 self._taken += 1
                 return True

@@ -117,10 +117,9 @@ class Serving:
         self._stand_in_wake.wake()
         self._loop.stop()
         # A thread whose handler was abandoned cannot be ended; it is a daemon, and what it returns goes nowhere.
-        stuck = {job.started for job in abandoned}
         for thread in list(self._threads):
             if thread is not threading.current_thread():
-                thread.join(0.1 if stuck else None)
+                thread.join(0.1 if abandoned else None)
 
     # Receiving
 
@@ -226,7 +225,9 @@ class Serving:
     def _queue_or_refuse(self, job: Job) -> bool:
         """Return whether there is a place for the job now."""
         placed = self._places.take_or_queue(job)
-        if placed is None:
+        if placed is None and self._stopping:
+            self._hand_back(job)
+        elif placed is None:
             full = ResourceExhausted(f"{job.method}: not executed: {BACKLOG:,} requests are waiting already")
             self._finish(job, partial(self.answerer.error, job.exchange, full, now=present()))
         return bool(placed)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from treaty import EncodingError, FrameTooLarge, InvalidTarget, Keyring, Notification
 from treaty.codec import encode
+from treaty.engine import SKEW_MS
 from treaty.guard import Guard
-from treaty.notices import LIFETIME_MS, SKEW_MS, Listener, announce
+from treaty.notices import LIFETIME_MS, Listener, announce
 
 from .strategies import damaged, plain
 from .world import KEYRING, NOW, OTHER_KEY, numbers

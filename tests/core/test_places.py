@@ -86,3 +86,11 @@ class Machine(RuleBasedStateMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(deadline=None)
+
+
+def test_nobody_takes_a_place_or_queues_after_the_end() -> None:
+    places: Places[str] = Places(1, 1)
+    places.end()
+
+    assert places.take_or_queue("late") is None
+    assert not places.take(0)
