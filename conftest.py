@@ -20,6 +20,8 @@ _TRANSPORTS: Final = ("memory", "zmq", "kombu")
 _PROFILES: Final = {"dev": "quick", "ci": "standard", "deep": "deep"}
 _OUTCOMES: Final = pytest.StashKey[dict[str, Counter[str]]]()
 _REASONS: Final = pytest.StashKey[dict[str, dict[str, int]]]()
+#: What a report says of the target that it is about.
+_ABOUT: Final = "contract target"
 
 # Helpers beside the tests: what they assert is shown as what the tests assert is.
 pytest.register_assert_rewrite("tests.core.world", "tests.core.strategies")
@@ -63,15 +65,24 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("TREATY_PROFILE", _PROFILES[profile])
     config.stash[_OUTCOMES] = {}
     config.stash[_REASONS] = {}
+    config.pluginmanager.register(_Summary(config))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     chosen = config.getoption("--transport")
-    if not chosen:
-        return
-    kept = [item for item in items if _belongs(item, chosen)]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
-    items[:] = kept
+    if chosen:
+        kept = [item for item in items if _belongs(item, chosen)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        items[:] = kept
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            # What shares a broker, a port range or a run of the contract stays in one process.
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    target = _target(item).partition("/")[0]
+    return target or next((name for name in _TRANSPORTS if name in item.path.stem), item.path.stem)
 
 
 def _belongs(item: pytest.Item, chosen: list[str]) -> bool:
@@ -88,14 +99,25 @@ def _target(item: pytest.Item) -> str:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    target = _target(item)
-    if target and (report.when == "call" or report.outcome != "passed"):
-        item.config.stash[_OUTCOMES].setdefault(target, Counter())[report.outcome] += 1
-        if report.skipped and isinstance(report.longrepr, tuple):
-            reasons = item.config.stash[_REASONS].setdefault(target, {})
-            reason = report.longrepr[2].removeprefix("Skipped: ")
-            reasons[reason] = reasons.get(reason, 0) + 1
+    if target := _target(item):
+        report.user_properties.append((_ABOUT, target))
     return report
+
+
+class _Summary:
+    """Counts reports, in whichever process their tests ran."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        target = next((str(value) for name, value in report.user_properties if name == _ABOUT), "")
+        if target and (report.when == "call" or report.outcome != "passed"):
+            self._config.stash[_OUTCOMES].setdefault(target, Counter())[report.outcome] += 1
+            if report.skipped and isinstance(report.longrepr, tuple):
+                reasons = self._config.stash[_REASONS].setdefault(target, {})
+                reason = report.longrepr[2].removeprefix("Skipped: ")
+                reasons[reason] = reasons.get(reason, 0) + 1
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,10 +15,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.fault_places import PLACES
+from benchmarks.faults import run as faulty_run
 from benchmarks.leaks import after_many_calls
 from benchmarks.measure import in_turn, rates
-from benchmarks.peers import SECRET, peer
+from benchmarks.peers import peer
+from benchmarks.processes import SECRET, free_port
 from benchmarks.raw import kombu_caller, zmq_caller
+from benchmarks.storage import CALLERS, CHANGES_EACH, FLOOD, MOST_GROWTH, SUBSCRIBERS, crowd, notice_latency, save_rates
 from treaty import Client, Pending, connect
 from treaty.sealing import Keyring
 
@@ -37,13 +40,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the calls")
     parser.add_argument("--only", choices=[*PARTS], action="append", help="run just this part")
+    faulty = parser.add_argument_group("storage-faults")
+    faulty.add_argument("--changes", type=int, default=20_000, help="for each transport (default: %(default)s)")
+    faulty.add_argument("--faults", type=int, default=20, help="for each transport (default: %(default)s)")
+    faulty.add_argument("--seed", type=int, default=1, help="of what is drawn (default: %(default)s)")
+    faulty.add_argument("--on", choices=[*PLACES], action="append", help="just this transport")
     options = parser.parse_args()
-    scale = 0.1 if options.quick else 1.0
+    options.scale = 0.1 if options.quick else 1.0
     table = Table("what", "ours", "beside", "ratio", "should be", "", title="Treaty, sealing on")
     missed = 0
     for name in options.only or PARTS:
         print(f"… {name}", file=sys.stderr, flush=True)
-        for row, good in PARTS[name](scale):
+        for row, good in PARTS[name](options):
             table.add_row(*row, "" if good is None else "[green]yes[/]" if good else "[red]NO[/]")
             missed += good is False
     Console(width=150 if not sys.stdout.isatty() else None).print(table)
@@ -66,7 +74,7 @@ def sealing(scale: float) -> list[Row]:
 
 
 def zmq_calls(scale: float) -> list[Row]:
-    ours, raw, grpc_port = _free_port(), _free_port(), _free_port()
+    ours, raw, grpc_port = free_port(), free_port(), free_port()
     with ExitStack() as stack:
         stack.enter_context(peer("treaty", f"zmq+tcp://127.0.0.1:{ours}"))
         stack.enter_context(peer("zmq", f"tcp://127.0.0.1:{raw}"))
@@ -115,7 +123,7 @@ def kombu_calls(scheme: str, raw_url: str, most: float, scale: float) -> list[Ro
 def leaks(scale: float) -> list[Row]:
     count = int(100_000 * scale)
     rows: list[Row] = []
-    targets = {"memory": "memory://bench", "zmq tcp": f"zmq+tcp://127.0.0.1:{_free_port()}"}
+    targets = {"memory": "memory://bench", "zmq tcp": f"zmq+tcp://127.0.0.1:{free_port()}"}
     targets |= {name: f"kombu+{url}" for name, url in (("redis", REDIS), ("amqp", AMQP)) if _reachable(url)}
     for name, url in targets.items():
         outside = _outside(name)
@@ -136,13 +144,67 @@ def leaks(scale: float) -> list[Row]:
     return rows
 
 
-PARTS: dict[str, Callable[[float], list[Row]]] = {
-    "sealing": sealing,
-    "zmq": zmq_calls,
-    "amqp": lambda scale: kombu_calls("amqp", AMQP, 1.25, scale),
-    "redis": lambda scale: kombu_calls("redis", REDIS, 1.1, scale),
-    "leaks": leaks,
+def storage(scale: float) -> list[Row]:
+    soon = notice_latency(int(2_000 * scale))
+    late = soon.after / soon.call
+    beside = f"blocking call: p50 {soon.call:.0f} µs (save: {soon.save:.0f} µs)"
+    what = "zmq tcp, from save returning to the callback"
+    rows: list[Row] = [([what, f"p50 {soon.after:+.0f} µs", beside, f"{late:+.2f} ×", "< 2"], late < 2)]
+    speed = save_rates(int(5_000 * scale), rounds=5)
+    what = f"saves on SQLite, {CALLERS} callers over zmq tcp"
+    rows.append(_rate(what, "the same rows directly", speed["service"], speed["same rows"], 0.5))
+    rows.append(_rate(what, "a row of one table directly", speed["service"], speed["one row"], None))
+    rows.append(_rate("the same with calls that do nothing", "that one row", speed["echo"], speed["one row"], None))
+    changes = int(CHANGES_EACH * scale)
+    seen = crowd(changes, int(FLOOD * scale))
+    everybody = all(one == str(changes) for one in seen.heard)
+    told = f"all of {changes:,}" if everybody else f"{seen.heard}"
+    what = f"zmq tcp, {SUBSCRIBERS} subscribers, one of them stopped"
+    rows.append(([f"{what}: the others", f"{told} in {seen.seconds:.1f} s", "", "", f"all of {changes:,}"], everybody))
+    total = changes + int(FLOOD * scale)
+    caught_up = seen.late == str(total)
+    told = f"all of {total:,}" if caught_up else seen.late
+    rows.append(([f"{what}: itself, once continued", told, "", "", f"all of {total:,}"], caught_up))
+    grown = f"{seen.growth:+.1f} MiB, {seen.flooded:+.1f} MiB after {total:,} changes"
+    bounded = seen.flooded < MOST_GROWTH
+    rows.append(([f"{what}: the service's memory", grown, "", "", f"< {MOST_GROWTH:.0f} MiB"], bounded))
+    return rows
+
+
+def storage_faults(options: argparse.Namespace) -> list[Row]:
+    changes, faults = (max(1, int(one * options.scale)) for one in (options.changes, options.faults))
+    rows: list[Row] = []
+    for name in options.on or PLACES:
+        with ExitStack() as stack:
+            try:
+                place = stack.enter_context(PLACES[name]())
+            except OSError as error:
+                rows.append(([f"{name}: {changes:,} changes, {faults} faults", f"not run: {error}", "", "", ""], None))
+                continue
+            found = faulty_run(place, changes=changes, faults=faults, seed=options.seed, say=_say)
+            for finding in found.findings:
+                _say(finding)
+            what = f"{place.name}: {found.changes:,} changes, {faults} faults, {found.told:,} callbacks"
+            wrong = f"silent gaps {found.silent}, twice {found.duplicates}, out of order {found.disorder}, "
+            wrong += f"wrong {found.wrong}"
+            healed = f"{found.gaps} gaps reported and healed, {found.seconds:.0f} s"
+            rows.append(([what, wrong, healed, "", "0 of each"], found.good))
+    return rows
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], list[Row]]] = {
+    "sealing": lambda options: sealing(options.scale),
+    "zmq": lambda options: zmq_calls(options.scale),
+    "amqp": lambda options: kombu_calls("amqp", AMQP, 1.25, options.scale),
+    "redis": lambda options: kombu_calls("redis", REDIS, 1.1, options.scale),
+    "storage": lambda options: storage(options.scale),
+    "storage-faults": storage_faults,
+    "leaks": lambda options: leaks(options.scale),
 }
+
+
+def _say(text: str) -> None:
+    print(f"  {text}", file=sys.stderr, flush=True)
 
 
 def _latency(what: str, beside: str, timed: dict[str, Any], most: float) -> Row:
@@ -232,13 +294,6 @@ def _reachable(url: str) -> bool:
             return True
     except Exception:
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

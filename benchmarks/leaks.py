@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import psutil
 
-from benchmarks.peers import SECRET
+from benchmarks.processes import SECRET
 from treaty import Client, Incoming, Pending, Service, connect
 
 

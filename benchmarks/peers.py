@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-SECRET = "ty1.00112233445566ff.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"  # of no use but this one
+from benchmarks.processes import SECRET
 
 
 def treaty_service(url: str) -> None:

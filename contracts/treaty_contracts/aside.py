@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from treaty import ClosedError, TransportError
 from treaty_contracts.expect import Violated
 
 _T = TypeVar("_T")
@@ -50,3 +51,32 @@ class Aside(Generic[_T]):
             self._error = raised
         self.at = time.monotonic()
         self._over.set()
+
+
+class Again:
+    """Does something again and again in a thread, until it is closed or raises what is no error of a transport."""
+
+    def __init__(self, use: Callable[[], object]) -> None:
+        #: How often it was done.
+        self.times = 0
+        #: Whether it came to an end.
+        self.over = False
+        self._use = use
+        self._thread = Aside(self._work)
+
+    def end(self, limit: float) -> BaseException | None:
+        """Wait for the end and return what was raised."""
+        return self._thread.error(limit)
+
+    def _work(self) -> None:
+        try:
+            while True:
+                try:
+                    self._use()
+                except ClosedError:
+                    raise
+                except TransportError:
+                    pass  # a send may meet a service that is just closing, and hear that nobody is there
+                self.times += 1
+        finally:
+            self.over = True

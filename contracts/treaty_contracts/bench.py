@@ -7,29 +7,29 @@ serves, nor pytest.
 from __future__ import annotations
 
 import os
-import random
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from dataclasses import replace
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import Any, Final, TypeVar
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis.strategies import SearchStrategy
-
 from treaty import Client, Delivery, Guarantees, Inbox, Key, Keyring, Line, Service, Transport
-from treaty_contracts.expect import Expectations, Violated
-from treaty_contracts.profile import Profile, Times
-from treaty_contracts.recording import Recorder, Trace
+from treaty_contracts.aside import Aside
+from treaty_contracts.expect import Violated, until
+from treaty_contracts.profile import Profile
+from treaty_contracts.recording import Recorder
 from treaty_contracts.subject import Subject
 from treaty_contracts.surface import Ended, Surface, Ticket, make
 from treaty_contracts.target import Context, Target
+from treaty_contracts.workbench import Workbench, quietly
 
-_T = TypeVar("_T")
 _S = TypeVar("_S", bound=Service)
+#: Of how many round trips the quickest is the pace of a transport.
+_PACES: Final = 5
 
 
-class Bench:
+class Bench(Workbench):
     """What a rule works on.
 
     Args:
@@ -37,26 +37,30 @@ class Bench:
         profile: how thoroughly to look.
         number: the seed of everything that is drawn.
         surface: ``"blocking"`` or ``"asyncio"``.
+        hooks: the hooks of the target that the rule uses.
     """
 
-    def __init__(self, target: Target, profile: Profile, number: int = 0, surface: str = "blocking") -> None:
+    def __init__(
+        self,
+        target: Target,
+        profile: Profile,
+        number: int = 0,
+        surface: str = "blocking",
+        hooks: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(target, profile, number)
         self.target: Final = target
-        self.profile: Final = profile
-        self.times = Times.at(target.time_scale)
-        self.expect: Final = Expectations()
-        self.trace: Final = Trace()
-        self.done: Final[list[str]] = []
         self.namespace: Final = "c" + os.urandom(6).hex()
         self.key: Final = Key.generate(os.urandom)
         self.secret: Final = self.key.text()
         self.keyring: Final = Keyring(self.key)
-        self.random: Final = random.Random(number)
-        self._number = number
+        self._hooks = hooks
         self._surface_name = surface
         self._surface: Surface | None = None
         self._names = count(1)
+        self._pace: float | None = None
         self._transports: dict[str, Transport] = {}
-        self._stack = ExitStack()
+        self._opened: list[Transport] = []
 
     # Names and ends
 
@@ -71,11 +75,14 @@ class Bench:
             role=role,
             secret=self.secret,
             time_scale=self.target.time_scale,
+            hooks=self._hooks,
         )
 
     def open(self, role: str, namespace: str = "") -> Transport:
         """Open another transport object, which is closed with the bench at the latest."""
-        return self.keep(Recorder(self.target.opened(self.context(role, namespace)), self.trace, role))
+        made = Recorder(self.target.opened(self.context(role, namespace)), self.trace, role)
+        self._opened.append(made)
+        return self.keep(made)
 
     def transport(self, role: str = "client") -> Transport:
         """Return the transport object of one end, opened when it is first asked for."""
@@ -100,6 +107,14 @@ class Bench:
         """Subscribe without a client."""
         return self.keep(self.transport("client").subscribe(channel))
 
+    # What stands between the ends
+
+    def hook(self, name: str) -> Callable[..., Any]:
+        """Return a hook of the target, for this rule: what it takes besides the context is still to be given."""
+        if name not in self._hooks:
+            raise LookupError(f"the rule does not say that it uses the hook {name!r}")
+        return partial(getattr(self.target, name), self.context("client"))
+
     # Services and clients
 
     def subject(self, *, transport: Transport | None = None, name: str = "", **options: Any) -> Subject:
@@ -110,7 +125,7 @@ class Bench:
         """Start a service of a class that has no name yet."""
         named = type(base.__name__, (base,), {"name": name or self.name()})
         made: _S = named(transport or self.transport("service"), **{"secret": self.secret, "drain": 0.2, **options})
-        self._stack.callback(_quietly, made.stop)
+        self._stack.callback(quietly, made.stop)
         made.start()
         return made
 
@@ -149,9 +164,17 @@ class Bench:
 
     # What arrives
 
-    def arrives(self, inbox: Inbox, what: str = "a frame that was sent") -> Delivery:
-        """Return the next delivery, which must come."""
+    def arrives(self, inbox: Inbox, what: str = "a frame that was sent", *, marked: bool = False) -> Delivery:
+        """Return the next delivery, which must come.
+
+        What is marked as redelivered is passed over where that is declared, unless ``marked`` ones are looked for: it
+        may come at any time, and the mark is there so that nobody runs it again.
+        """
+        until = time.monotonic() + self.times.arrive
         delivery = inbox.receive(self.times.arrive)
+        while not marked and delivery is not None and delivery.redelivered and self.guarantees.redelivers:
+            delivery.settle()
+            delivery = inbox.receive(max(0.0, until - time.monotonic()))
         self.expect.that(delivery is not None, f"{what} arrives at the inbox", f"nothing in {self.times.arrive:g} s")
         assert delivery is not None
         return delivery
@@ -172,54 +195,113 @@ class Bench:
         delivery.settle()
         self.expect.equal(self.returns(line), frame, "the frame that comes back next")
 
+    def sends(self, line: Line, service: str, frames: Iterable[bytes]) -> Aside[None]:
+        """Send frames from a thread of their own, so that a transport with little room can be read meanwhile."""
+        chosen = tuple(frames)
+
+        def work() -> None:
+            for frame in chosen:
+                line.send(service, frame, self.times.arrive)
+
+        return Aside(work)
+
+    def replies(self, delivery: Delivery, frames: Iterable[bytes]) -> Aside[None]:
+        """Reply frames from a thread of their own, and settle."""
+        chosen = tuple(frames)
+
+        def work() -> None:
+            for frame in chosen:
+                delivery.reply(frame)
+            delivery.settle()
+
+        return Aside(work)
+
+    def gather(self, end: Line | Inbox, count: int, fence: bytes) -> list[bytes]:
+        """Return what arrives at an end, and settle it, until the fence and ``count`` frames are there.
+
+        Where order is kept, nothing is under way once the fence has come; what is missing is given a short while all
+        the same, as order is for other rules. Elsewhere it is waited for, and for a little while what is too much.
+        """
+        got: list[bytes] = []
+        ordered = self.guarantees.ordered
+        while fence not in got or len(got) <= count:
+            came = end.receive(self.times.slack if ordered and fence in got else self.times.arrive)
+            if came is None:
+                break
+            got += self._settled(came)
+        if not ordered and len(got) > count:
+            got += self.silence(end)
+        return [frame for frame in got if frame != fence]
+
+    def silence(self, *ends: Line | Inbox) -> list[bytes]:
+        """Wait a little for what must not come, at all ends for the same while, and return the frames that came.
+
+        This is for what no fence can tell, and the only wait of this kind: its seconds are counted.
+        """
+        window, started = self.window, time.monotonic()
+        came: list[bytes] = []
+        for end in ends:
+            while (got := end.receive(max(0.0, started + window - time.monotonic()))) is not None:
+                came += self._settled(got)
+        self.quiet += time.monotonic() - started
+        return came
+
+    def stays(self, fine: Callable[[], object]) -> bool:
+        """Watch for as long as :meth:`silence` waits whether something stays true, and count that as well."""
+        started = time.monotonic()
+        changed = until(lambda: not fine(), self.window)
+        self.quiet += time.monotonic() - started
+        return not changed
+
+    @property
+    def window(self) -> float:
+        """For how many seconds silence is listened to: long enough for ten round trips."""
+        return max(self.times.quiet, min(10 * self.pace, self.times.slack / 2))
+
+    def _settled(self, came: bytes | Delivery) -> list[bytes]:
+        """Return the frame; none for a delivery that is marked as redelivered where that is declared."""
+        if isinstance(came, bytes):
+            return [came]
+        came.settle()
+        return [] if came.redelivered and self.guarantees.redelivers else [came.frame]
+
     # Cases
 
-    def each(self, cases: SearchStrategy[_T], check: Callable[[_T], None]) -> None:
-        """Check drawn cases, the same ones each time unless the seed says otherwise. The smallest bad one is shown."""
-        chosen = settings(
-            max_examples=self.profile.examples,
-            deadline=None,
-            derandomize=self._number == 0,
-            database=None,
-            report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
-            phases=(Phase.explicit, Phase.generate, Phase.shrink),
-        )
-
-        @chosen
-        @given(case=cases)
-        def example(case: _T) -> None:
-            self.trace.restart()
-            try:
-                check(case)
-            except Violated:
-                # The verdict is clear; what is left is to find the smallest case, and not to wait long for it.
-                self.times = replace(self.times, arrive=self.times.slack)
-                raise
-
-        if self._number:
-            example = seed(self._number)(example)
-        example()
-
-    # Life
-
-    def did(self, what: str) -> None:
-        """Write down what the rule does, for whoever reads a failure."""
-        self.done.append(what)
-
-    def keep(self, resource: _T) -> _T:
-        """Close something with the bench."""
-        self._stack.callback(_quietly, resource.close)  # type: ignore[attr-defined]  # whatever has a close
-        return resource
+    @property
+    def pace(self) -> float:
+        """The seconds of one round trip on this transport: the quickest of a few, measured when first asked for."""
+        if self._pace is None:
+            service = self.name("pace")
+            inbox, line = self.inbox(service), self.line()
+            took = []
+            with suppress(Exception):  # what goes wrong here is what a rule is going to say
+                for _ in range(_PACES):
+                    started = time.monotonic()
+                    line.send(service, b"pace", self.times.slack)
+                    delivery = inbox.receive(self.times.slack)
+                    assert delivery is not None
+                    delivery.reply(b"pace")
+                    delivery.settle()
+                    assert line.receive(self.times.slack) is not None
+                    took.append(time.monotonic() - started)
+            for end in (line, inbox):
+                quietly(end.close)
+            self._pace = min(took, default=0.0)
+        return self._pace
 
     def close(self) -> None:
-        """Put everything away, newest first. What a close does wrong is the business of the LIFE rules."""
-        self._stack.close()
+        """Put everything away. What a close does wrong, or how long it takes, is the business of the LIFE rules.
 
+        Transports go first: the threads of services are then let go at once, and need not be waited for one by one.
+        """
 
-def _quietly(action: Callable[[], object]) -> None:
-    with suppress(Exception):
-        action()
+        def work() -> None:
+            for transport in reversed(self._opened):
+                quietly(transport.close)
+            self._stack.close()
+
+        with suppress(Violated):
+            Aside(work).result(self.times.arrive)
 
 
 __all__ = ["Bench", "Violated"]

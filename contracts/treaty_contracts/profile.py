@@ -20,6 +20,8 @@ class Profile:
     burst: int
     #: How often something that could go wrong by chance is repeated.
     rounds: int
+    #: Seconds that the cases of one property may take, on the scale of the target: a distant broker gets fewer of them.
+    budget: float = 1.0
     #: Seconds that one rule may take on one surface before it counts as hung.
     limit: float
 
@@ -28,9 +30,9 @@ class Profile:
 PROFILES: Final = {
     one.name: one
     for one in (
-        Profile(name="quick", examples=20, burst=24, rounds=3, limit=60.0),
-        Profile(name="standard", examples=100, burst=100, rounds=10, limit=180.0),
-        Profile(name="deep", examples=500, burst=500, rounds=50, limit=900.0),
+        Profile(name="quick", examples=20, burst=24, rounds=3, budget=1.0, limit=60.0),
+        Profile(name="standard", examples=100, burst=100, rounds=10, budget=10.0, limit=180.0),
+        Profile(name="deep", examples=500, burst=500, rounds=50, budget=120.0, limit=900.0),
     )
 }
 
@@ -41,6 +43,8 @@ class Times:
 
     #: For what must come: generous, and paid only on failure.
     arrive: float
+    #: For the very first answer: who delivers nothing is to know it soon.
+    first: float
     #: For what must not come, where no fence can tell: short, and paid on success.
     quiet: float
     #: How late something may be that is to happen at once.
@@ -55,8 +59,9 @@ class Times:
         """Return the waits for a scale; 1 suits the loopback."""
         return cls(
             arrive=10.0 * scale,
-            quiet=0.04 * scale,
+            first=max(3.0 * scale, 1.0),  # below a second it would be the machine that is judged
+            quiet=0.02 * max(scale, 1.0),
             slack=1.0 * scale,
             wake=max(0.025 * scale, 0.01),  # in no hurry does the system itself become faster
-            brief=0.25 * scale,
+            brief=0.2 * scale,
         )

@@ -1,4 +1,4 @@
-"""Writes down every frame that crosses the interface: when, at which end, in which direction.
+"""Writes down every frame that crosses the interface: when, at which end, in which direction; and every call on it.
 
 The recorder changes nothing about the transport that it wraps. It must not know rules or secrets.
 """
@@ -9,10 +9,12 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from itertools import count
 from typing import Final, NamedTuple
 
 from treaty import Delivery, Inbox, Line, Transport
+from treaty_contracts.operations import Operations
 from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
 
 _KEPT: Final = 5_000
@@ -46,6 +48,10 @@ class Trace:
         self._crossings: deque[Crossing] = deque(maxlen=_KEPT)
         self._started = time.monotonic()
         self._ends = count(1)
+        #: What was done where no frames cross, in words.
+        self._said: deque[str] = deque(maxlen=_KEPT)
+        #: What was called, for the program that does the same.
+        self.operations: Final = Operations()
 
     def end(self, role: str) -> str:
         """Return a name for another end."""
@@ -58,6 +64,12 @@ class Trace:
         with _LOCK:
             self._crossings.append(crossing)
 
+    def say(self, what: str) -> None:
+        """Write down what is no frame."""
+        at = time.monotonic() - self._started
+        with _LOCK:
+            self._said.append(f"{at * 1000:9.1f} ms  {what}")
+
     def snapshot(self) -> list[Crossing]:
         """Return what was written down until now, oldest first: other threads go on writing."""
         with _LOCK:
@@ -67,13 +79,17 @@ class Trace:
         """Forget what was written down: another case begins."""
         with _LOCK:
             self._crossings.clear()
+            self._said.clear()
+        self.operations.restart()
 
     def lines(self) -> tuple[str, ...]:
         """Return the last crossings as text."""
         crossings = self.snapshot()
         left_out = len(crossings) - _SHOWN
         head = [f"({left_out} earlier frames are left out)"] if left_out > 0 else []
-        return (*head, *map(_shown, crossings[-_SHOWN:]))
+        with _LOCK:
+            said = list(self._said)[-_SHOWN:]
+        return (*head, *map(_shown, crossings[-_SHOWN:]), *said)
 
 
 def _shown(crossing: Crossing) -> str:
@@ -95,10 +111,18 @@ class _Delivery(WrappedDelivery):
         super().__init__(inner)
         self._trace = trace
         self._end = end
+        #: By which the log tells it from others with the same frame.
+        self.label = trace.operations.name("delivery")
 
     def reply(self, frame: bytes) -> None:
         self._trace.add(self._end, "out", "reply", frame)
-        self.inner.reply(frame)
+        self._did("reply", (self.label, frame), lambda: self.inner.reply(frame))
+
+    def settle(self, accepted: bool = True) -> None:
+        self._did("settle", (self.label, accepted), lambda: self.inner.settle(accepted))
+
+    def _did(self, verb: str, arguments: tuple[object, ...], action: Callable[[], None]) -> None:
+        self._trace.operations.done(self._end, verb, arguments, action)
 
 
 class _Line(WrappedLine):
@@ -109,13 +133,18 @@ class _Line(WrappedLine):
 
     def send(self, service: str, frame: bytes, timeout: float) -> None:
         self._trace.add(self._end, "out", "send", frame)
-        self.inner.send(service, frame, timeout)
+        self._trace.operations.done(
+            self._end, "send", (service, frame, timeout), lambda: self.inner.send(service, frame, timeout)
+        )
 
     def receive(self, timeout: float) -> bytes | None:
-        frame = self.inner.receive(timeout)
+        frame = self._trace.operations.awaited(self._end, timeout, lambda: self.inner.receive(timeout))
         if frame is not None:
             self._trace.add(self._end, "in", "receive", frame)
         return frame
+
+    def close(self) -> None:
+        self._trace.operations.done(self._end, "close", (), super().close)
 
 
 class _Inbox(WrappedInbox):
@@ -124,9 +153,15 @@ class _Inbox(WrappedInbox):
         self._trace = trace
         self._end = end
 
+    def receive(self, timeout: float) -> Delivery | None:
+        return self._trace.operations.awaited(self._end, timeout, lambda: super(_Inbox, self).receive(timeout))
+
     def delivery(self, inner: Delivery) -> Delivery:
         self._trace.add(self._end, "in", "receive", inner.frame)
         return _Delivery(inner, self._trace, self._end)
+
+    def close(self) -> None:
+        self._trace.operations.done(self._end, "close", (), super().close)
 
 
 class Recorder(WrappedTransport):
@@ -142,16 +177,33 @@ class Recorder(WrappedTransport):
         super().__init__(inner)
         self._trace = trace
         self._role = role
+        self._log = trace.operations
+        self._name = self._log.name(role)
+        self._log.making("", "open", (role, inner.guarantees), self._name, lambda: None)
+
+    def dial(self) -> Line:
+        end = self._trace.end("line")
+        return self._log.making(self._name, "dial", (), end, lambda: _Line(self.inner.dial(), self._trace, end))
+
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        end = self._trace.end("inbox")
+        return self._log.making(
+            self._name,
+            "serve",
+            (service, capacity),
+            end,
+            lambda: _Inbox(self.inner.serve(service, capacity), self._trace, end),
+        )
 
     def publish(self, channel: str, frame: bytes) -> None:
         self._trace.add(self._role, "out", "publish", frame)
-        self.inner.publish(channel, frame)
+        self._log.done(self._name, "publish", (channel, frame), lambda: self.inner.publish(channel, frame))
 
-    def line(self, inner: Line) -> Line:
-        return _Line(inner, self._trace, self._trace.end("line"))
+    def subscribe(self, channel: str) -> Inbox:
+        end = self._trace.end("feed")
+        return self._log.making(
+            self._name, "subscribe", (channel,), end, lambda: _Inbox(self.inner.subscribe(channel), self._trace, end)
+        )
 
-    def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - the trace names ends, not services
-        return _Inbox(inner, self._trace, self._trace.end("inbox"))
-
-    def feed(self, inner: Inbox, channel: str) -> Inbox:  # noqa: ARG002 - the same
-        return _Inbox(inner, self._trace, self._trace.end("feed"))
+    def close(self) -> None:
+        self._log.done(self._name, "close", (), super().close)

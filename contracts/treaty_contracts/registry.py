@@ -11,28 +11,52 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from importlib import import_module
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from treaty import Guarantees
-
-if TYPE_CHECKING:
-    from treaty_contracts.bench import Bench
+from treaty_contracts.target import HOOKS
 
 #: The families, in the order in which their rules run: what the later ones rest on comes first.
-FAMILIES: Final = ("SETUP", "LINE", "INBOX", "NOTE", "CALL", "ERR", "ASYNC", "AUTH", "LIFE", "WIRE", "REFUSE")
+FAMILIES: Final = (
+    "SETUP",
+    "LINE",
+    "INBOX",
+    "NOTE",
+    "CALL",
+    "ERR",
+    "ASYNC",
+    "AUTH",
+    "LIFE",
+    "WIRE",
+    "STORAGE",
+    "MODEL",
+    "PLAN",
+    "REFUSE",
+    "STORE",
+)
+#: What is judged: a transport, by the rules of all families but one, or a store.
+TRANSPORT: Final = "transport"
+STORE: Final = "store"
 #: The guarantees that are answered with yes or no (``notices_absence``: with a time, or ``None`` for no).
 QUESTIONS: Final = tuple(name for name in Guarantees.__struct_fields__ if name != "max_frame")
+#: The same of stores: what their classes declare.
+STORE_QUESTIONS: Final = ("durable", "shared")
 #: Both ways to call: a rule on these is judged once on each.
 BOTH: Final = ("blocking", "asyncio")
-#: The frozen requirement set that a verdict is about. Rules that came later are provisional until the next one.
-REQUIREMENT_SET: Final = "contract/1.0"
+#: The frozen requirement sets that verdicts are about, by what is judged. Rules that came later are provisional until the next one.
+REQUIREMENT_SETS: Final = {TRANSPORT: "contract/1.0", STORE: "store/1.0"}
+#: The one about transports.
+REQUIREMENT_SET: Final = REQUIREMENT_SETS[TRANSPORT]
 
 _ID: Final = re.compile(rf"({'|'.join(FAMILIES)})-([0-9]{{3}}|[A-Z]+(-[A-Z]+)*)")
 
 #: The fields that list something.
-_LISTS: Final = ("causes", "mutants", "needs", "requires", "surfaces")
+_LISTS: Final = ("causes", "hooks", "mutants", "needs", "requires", "surfaces")
 
-Check: TypeAlias = "Callable[[Bench], None]"
+#: A rule that works on the bench of its kind: a :class:`~treaty_contracts.bench.Bench`, or one for stores.
+Check: TypeAlias = Callable[[Any], None]
 
 
 class RuleError(ValueError):
@@ -74,6 +98,8 @@ class Rule:
     check: Check
     #: The guarantees that must be declared for the rule to apply.
     needs: tuple[str, ...] = ()
+    #: The hooks of the target without which nobody can tell.
+    hooks: tuple[str, ...] = ()
     #: The guarantee whose declared "no" the rule proves.
     refuses: str = ""
     #: The rules that must hold first.
@@ -89,8 +115,13 @@ class Rule:
         """The part of the id before the first dash."""
         return self.id.partition("-")[0]
 
-    def applies(self, guarantees: Guarantees) -> bool:
-        """Whether a transport with this declaration is judged by this rule, and not by its counterpart."""
+    @property
+    def kind(self) -> str:
+        """What it judges."""
+        return STORE if self.family == "STORE" else TRANSPORT
+
+    def applies(self, guarantees: msgspec.Struct) -> bool:
+        """Whether a target with this declaration is judged by this rule, and not by its counterpart."""
         if self.refuses:
             return not declares(guarantees, self.refuses)
         return all(declares(guarantees, name) for name in self.needs)
@@ -137,15 +168,21 @@ def problems(made: Rule) -> list[str]:
     if not made.mutants and made.strength is not Strength.REVIEW:
         found.append("names no broken transport that must die on it")
     for kind, names, known in (
-        ("needs", (*made.needs, *filter(None, [made.refuses])), QUESTIONS),
+        ("needs", (*made.needs, *filter(None, [made.refuses])), STORE_QUESTIONS if made.kind == STORE else QUESTIONS),
         ("surfaces", made.surfaces, BOTH),
+        ("hooks", made.hooks, HOOKS),
     ):
         found += [f"{kind}: there is no {name!r}" for name in names if name not in known]
     return found
 
 
-def rules() -> list[Rule]:
-    """Return the whole catalogue in the order in which it runs."""
+def rules(kind: str = TRANSPORT) -> list[Rule]:
+    """Return the rules about transports, or about stores, in the order in which they run."""
+    return [rule for rule in every_rule() if rule.kind == kind]
+
+
+def every_rule() -> list[Rule]:
+    """Return the whole catalogue, whatever its rules judge."""
     import_module("treaty_contracts.catalogue")
     return sorted(_RULES.values(), key=lambda one: (FAMILIES.index(one.family), one.id))
 
@@ -156,7 +193,7 @@ def find(identifier: str) -> Rule:
     Raises:
         KeyError: there is none; the text lists those that come close.
     """
-    catalogue = {one.id: one for one in rules()}
+    catalogue = {one.id: one for one in every_rule()}
     if identifier in catalogue:
         return catalogue[identifier]
     near = [known for known in catalogue if known.partition("-")[0] == identifier.partition("-")[0].upper()]
@@ -170,7 +207,7 @@ def required(name: str = REQUIREMENT_SET) -> dict[str, Level]:
     return {identifier: Level(level) for identifier, level in lines}
 
 
-def declares(guarantees: Guarantees, question: str) -> bool:
+def declares(guarantees: msgspec.Struct, question: str) -> bool:
     """Whether the answer to a question is yes."""
     answer = getattr(guarantees, question)
     return answer is not None if question == "notices_absence" else bool(answer)
@@ -178,12 +215,12 @@ def declares(guarantees: Guarantees, question: str) -> bool:
 
 def counterpart(question: str) -> Rule:
     """Return the rule that proves a declared "yes": the first that needs it."""
-    return next(one for one in rules() if question in one.needs)
+    return next(one for one in every_rule() if question in one.needs)
 
 
 def refusal(question: str) -> Rule:
     """Return the rule that proves a declared "no"."""
-    return next(one for one in rules() if one.refuses == question)
+    return next(one for one in every_rule() if one.refuses == question)
 
 
 #: The names of the fields, for the documents that are generated from the catalogue.

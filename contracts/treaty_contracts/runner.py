@@ -1,7 +1,7 @@
 """Runs one rule on one target under a time limit, and turns whatever happens into a verdict.
 
-Each rule runs in a thread of its own, so that one that hangs is a verdict and not the end of the run. This room must
-not know pytest, nor what any rule says.
+Each rule runs in a forked child, and there in a thread of its own, so that a hang, a crash or an exit is a verdict and
+not the end of the run, and the next rule starts fresh. This room must not know pytest, nor what any rule says.
 """
 
 from __future__ import annotations
@@ -14,44 +14,56 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from hypothesis.errors import Flaky, HypothesisException
 
-from treaty import Guarantees, TreatyError
-from treaty_contracts.bench import Bench
+from treaty import TreatyError
 from treaty_contracts.expect import Violated
+from treaty_contracts.isolation import FAULT, GRACE, MEDDLED, Ended, in_child
+from treaty_contracts.kinds import KINDS, AnyTarget, before, kind_of
 from treaty_contracts.profile import PROFILES, Profile
-from treaty_contracts.registry import Rule, Strength, counterpart, declares, find, refusal
-from treaty_contracts.target import Context, SetupError, Target
+from treaty_contracts.registry import TRANSPORT, Rule, Strength, counterpart, declares, find, refusal
+from treaty_contracts.script import program
+from treaty_contracts.stacks import of_error, of_threads
+from treaty_contracts.target import Nothing, SetupError
 from treaty_contracts.verdict import Outcome, Status, Violation
 
-#: What must hold before anything else is worth looking at.
-FIRST: Final = ("SETUP-001", "SETUP-002")
+#: What must hold of a transport before anything else is worth looking at.
+FIRST: Final = KINDS[TRANSPORT].first
+#: How often a rule that failed is run again, to tell what always fails from what sometimes does.
+AGAIN: Final = 2
 _HERE: Final = str(Path(__file__).parent)
 _STACK: Final = 60
+_OPEN: Final = (Status.UNVERIFIED, Status.ABSENT)
 
 
 class Run:
     """One run of the contract on one target: what was judged already is not judged again.
 
     Args:
-        target: the transport under test.
+        target: the transport or store under test.
         profile: ``"quick"``, ``"standard"`` or ``"deep"``.
         seed: of everything that is drawn; 0 draws the same each time.
+        isolated: whether each rule runs in a process of its own. Without, a debugger reaches what runs, a target that
+            ends its process ends the run, and one that hangs leaves its threads behind.
 
     Raises:
         SetupError: there is no such profile.
     """
 
-    def __init__(self, target: Target, profile: str | Profile = "quick", seed: int = 0) -> None:
+    def __init__(
+        self, target: AnyTarget, profile: str | Profile = "quick", seed: int = 0, *, isolated: bool = True
+    ) -> None:
         self.target = target
         self.profile = profile if isinstance(profile, Profile) else _profile(profile)
         self.seed = seed
         self.outcomes: dict[str, Outcome] = {}
-        self._guarantees: Guarantees | None = None
+        self._isolated = isolated
+        self._kind = kind_of(target)
+        self._guarantees: msgspec.Struct | None = None
 
     def judge(self, rule: Rule) -> Outcome:
         """Return the verdict on one rule; the rules that it requires are judged first."""
@@ -59,35 +71,86 @@ class Run:
             self.outcomes[rule.id] = self._judge(rule)
         return self.outcomes[rule.id]
 
+    def confirm(self, rule: Rule) -> Outcome:
+        """Run a rule again that failed: one that passes now is unstable, which is no better.
+
+        What hung, crashed or passed is left as it is.
+        """
+        found = self.judge(rule)
+        if found.status is not Status.FAILED:
+            return found
+        if found.ran:
+            again = self.confirm(find(found.ran))
+            self.outcomes[rule.id] = found = msgspec.structs.replace(again, rule=rule.id, ran=found.ran)
+            return found
+        for _ in range(AGAIN):
+            again = self._run(rule)
+            if again.status is Status.PASSED:
+                reason = f"it failed, and passed when it was run again with the same seed, {self.seed}"
+                self.outcomes[rule.id] = found = msgspec.structs.replace(found, status=Status.UNSTABLE, reason=reason)
+                break
+        return found
+
+    @property
+    def guarantees(self) -> msgspec.Struct:
+        """What the target declares. It is opened for this once, in a process of its own.
+
+        Raises:
+            SetupError: it cannot be opened, or declares nothing of the kind.
+        """
+        if self._guarantees is None:
+            self._guarantees = self._asked() if self._isolated else self._kind.declared(self.target)
+        return self._guarantees
+
     def _judge(self, rule: Rule) -> Outcome:
-        blocker = next((one for one in self._required(rule) if self.judge(find(one)).status is not Status.PASSED), "")
+        blocker = next((one for one in before(rule) if self.judge(find(one)).status is not Status.PASSED), "")
+        if blocker and self.outcomes[blocker].status in _OPEN:
+            # Nobody could tell about what this one rests on: so nobody can tell here.
+            return msgspec.structs.replace(self.outcomes[blocker], rule=rule.id)
         if blocker:
-            return Outcome(rule=rule, target=self.target.name, status=Status.BLOCKED, blocker=blocker)
+            return Outcome(rule=rule.id, target=self.target.name, status=Status.BLOCKED, blocker=blocker)
         if rule.strength is Strength.REVIEW:
-            reason = "no test can tell: it takes a review of the code"
-            return Outcome(rule=rule, target=self.target.name, status=Status.UNVERIFIED, reason=reason)
+            return self._unverified(rule, "no test can tell: it takes a review of the code")
         other = self._other(rule)
         if other is not None:
             done = self.judge(other)
-            return replace(done, rule=rule, ran=done.ran or done.rule)
-        return run_rule(self.target, rule, self.profile, self.seed)
+            if rule.hooks and done.status is Status.PASSED and done.warnings:
+                # What evidently holds is not got rid of by declaring it away.
+                return self._unverified(rule, f"{other.id} saw that more holds than is declared: declare it")
+            return msgspec.structs.replace(done, rule=rule.id, ran=done.ran or done.rule)
+        nothing = [given for hook in rule.hooks if isinstance(given := getattr(self.target, hook), Nothing)]
+        if nothing:
+            reason = nothing[0].reason
+            return Outcome(rule=rule.id, target=self.target.name, status=Status.ABSENT, reason=reason)
+        missing = [hook for hook in rule.hooks if getattr(self.target, hook) is None]
+        if missing:
+            return self._unverified(rule, f"the target has no hook {' and no hook '.join(missing)}")
+        return self._run(rule)
 
-    def _required(self, rule: Rule) -> tuple[str, ...]:
-        return rule.requires if rule.id in FIRST else tuple(dict.fromkeys((*FIRST, *rule.requires)))
+    def _run(self, rule: Rule) -> Outcome:
+        run = run_isolated if self._isolated else run_rule
+        return run(self.target, rule, self.profile, self.seed)
 
     def _other(self, rule: Rule) -> Rule | None:
         """The rule that is run in place of this one, because the transport declares the opposite."""
-        if rule.id in FIRST or not (rule.needs or rule.refuses):
-            return None
-        if self._guarantees is None:
-            context = Context(namespace="declaration", role="client", secret="", time_scale=self.target.time_scale)
-            with self.target.opened(context) as transport:
-                self._guarantees = transport.guarantees
-        if rule.applies(self._guarantees):
+        if rule.id in self._kind.first or not (rule.needs or rule.refuses) or rule.applies(self.guarantees):
             return None
         if rule.refuses:
             return counterpart(rule.refuses)
-        return refusal(next(name for name in rule.needs if not declares(self._guarantees, name)))
+        return refusal(next(name for name in rule.needs if not declares(self.guarantees, name)))
+
+    def _unverified(self, rule: Rule, reason: str) -> Outcome:
+        return Outcome(rule=rule.id, target=self.target.name, status=Status.UNVERIFIED, reason=reason)
+
+    def _asked(self) -> msgspec.Struct:
+        limit = self.profile.limit * self.target.time_scale
+        ended = in_child(lambda: msgspec.json.encode(self._kind.declared(self.target)), limit)
+        try:
+            return msgspec.json.decode(ended.report or b"", type=self._kind.declaration)
+        except msgspec.MsgspecError:
+            raise SetupError(
+                f"target {self.target.name!r}: its declaration cannot be read{_told(ended, limit)}"
+            ) from None
 
 
 def _profile(name: str) -> Profile:
@@ -96,33 +159,83 @@ def _profile(name: str) -> Profile:
     return PROFILES[name]
 
 
-def run_rule(target: Target, rule: Rule, profile: Profile, seed: int = 0) -> Outcome:
-    """Run the check of one rule on each of its surfaces, whatever it requires or needs."""
+def _told(ended: Ended, limit: float) -> str:
+    how = f"ended with {ended.end}" if ended.end else f"did not come to an end within {limit:g} s"
+    return f": opening it {how}{': ' * bool(ended.printed)}{ended.printed.rpartition(chr(10))[2]}"
+
+
+def run_isolated(target: AnyTarget, rule: Rule, profile: Profile, seed: int = 0) -> Outcome:
+    """Run a rule as :func:`run_rule` does, in a process of its own, whose end is a verdict too."""
     started = time.monotonic()
-    observations = 0
+    limit = profile.limit * target.time_scale * len(rule.surfaces) + GRACE
+    ended = in_child(lambda: msgspec.json.encode(run_rule(target, rule, profile, seed)), limit)
+    printed = (f"printed meanwhile:\n{of_threads(ended.printed)}",) if ended.printed else ()
+    if ended.report is not None:
+        outcome = msgspec.json.decode(ended.report, type=Outcome)
+        violation = outcome.violation
+        if violation is not None and printed:
+            violation = msgspec.structs.replace(violation, notes=(*violation.notes, *printed))
+        warnings = outcome.warnings
+        if outcome.status is Status.PASSED and printed:
+            warnings = (*warnings, f"something was printed while it ran: {ended.printed.rpartition(chr(10))[2]}")
+        return msgspec.structs.replace(outcome, violation=violation, warnings=warnings)
+    if ended.end == f"exit code {FAULT}":
+        return Outcome(
+            rule=rule.id,
+            target=target.name,
+            status=Status.ERROR,
+            seconds=time.monotonic() - started,
+            reason="the rule could not be run",
+            notes=printed,
+        )
+    hung = not ended.end
+    observed = (
+        f"none: the whole process stood still for {limit:g} s, and was killed"
+        if hung
+        else "descriptors were closed that belong to the program: its standard output, or its pipes"
+        if ended.end == f"exit code {MEDDLED}"
+        else f"the process in which the rule ran ended with {ended.end}"
+    )
+    return Outcome(
+        rule=rule.id,
+        target=target.name,
+        status=Status.HUNG if hung else Status.CRASHED,
+        seconds=time.monotonic() - started,
+        violation=Violation(expected="an end of the rule", observed=observed, notes=printed),
+    )
+
+
+def run_rule(target: AnyTarget, rule: Rule, profile: Profile, seed: int = 0) -> Outcome:
+    """Run the check of one rule on each of its surfaces in this process, whatever it requires or needs."""
+    started = time.monotonic()
+    observations, quiet, warnings = 0, 0.0, dict[str, None]()
     for surface in rule.surfaces:
         outcome = _Attempt(target, rule, profile, seed, surface).outcome()
         observations += outcome.observations
+        quiet += outcome.quiet
+        warnings.update(dict.fromkeys(outcome.warnings))
         if outcome.status is not Status.PASSED:
             return outcome
     return Outcome(
-        rule=rule,
+        rule=rule.id,
         target=target.name,
         status=Status.PASSED,
         observations=observations,
         seconds=time.monotonic() - started,
+        quiet=quiet,
+        warnings=tuple(warnings),
     )
 
 
 class _Attempt:
     """One check on one surface, in a thread that is given up when its time is over."""
 
-    def __init__(self, target: Target, rule: Rule, profile: Profile, seed: int, surface: str) -> None:
+    def __init__(self, target: AnyTarget, rule: Rule, profile: Profile, seed: int, surface: str) -> None:
         self._target = target
         self._rule = rule
         self._limit = profile.limit * target.time_scale
         self._surface = surface
-        self._bench = Bench(target, profile, seed, surface)
+        self._bench = kind_of(target).bench(target, profile, seed, surface, rule)
         self._over = threading.Event()
         self._raised: BaseException | None = None
         self._started = time.monotonic()
@@ -155,16 +268,25 @@ class _Attempt:
         if isinstance(raised, Violated):
             return self._failed(raised.expected, raised.observed, notes)
         if isinstance(raised, SetupError):
-            return self._failed("a target that opens transports", str(raised), notes)
+            return self._failed("a target that can be opened", str(raised), notes)
         if isinstance(raised, Flaky):
             return self._failed("the same end each time the same case is run", f"both: {raised}", notes)
-        stack = "".join(traceback.format_exception(raised)[-_STACK:])
+        if self._opening(raised):
+            observed = f"your target's open raised {type(raised).__name__}: {raised}"
+            return self._failed("a target that can be opened", observed, (*notes, of_error(raised)), opening=True)
         if _is_ours(raised):
+            stack = "".join(traceback.format_exception(raised)[-_STACK:])
             return self._made(Status.ERROR, reason=f"{type(raised).__name__}: {raised}", notes=(stack,))
-        return self._failed("no exception here", f"{type(raised).__name__}: {raised}", (*notes, stack))
+        return self._failed("no exception here", f"{type(raised).__name__}: {raised}", (*notes, of_error(raised)))
 
-    def _failed(self, expected: str, observed: str, notes: tuple[str, ...]) -> Outcome:
-        return self._made(Status.FAILED, violation=self._violation(expected, observed, notes))
+    def _opening(self, raised: BaseException) -> bool:
+        """Whether the target's own ``open`` raised, or cannot even be called."""
+        code = type(self._target).opened.__code__
+        frames = [frame.f_code for frame, _ in traceback.walk_tb(raised.__traceback__)]
+        return code in frames and (frames[-1] is code or not _is_ours(raised))
+
+    def _failed(self, expected: str, observed: str, notes: tuple[str, ...], *, opening: bool = False) -> Outcome:
+        return self._made(Status.FAILED, violation=self._violation(expected, observed, notes, opening=opening))
 
     def _hung(self) -> Outcome:
         violation = self._violation(
@@ -172,7 +294,7 @@ class _Attempt:
         )
         return self._made(Status.HUNG, violation=violation)
 
-    def _violation(self, expected: str, observed: str, notes: tuple[str, ...]) -> Violation:
+    def _violation(self, expected: str, observed: str, notes: tuple[str, ...], *, opening: bool = False) -> Violation:
         return Violation(
             expected=expected,
             observed=observed,
@@ -180,15 +302,19 @@ class _Attempt:
             surface=self._surface if len(self._rule.surfaces) > 1 else "",
             trace=self._bench.trace.lines(),
             notes=notes,
+            script=program(self._bench.trace.operations.snapshot(), f"{self._rule.id} on {self._target.name}"),
+            opening=opening,
         )
 
     def _made(self, status: Status, **more: Any) -> Outcome:
         return Outcome(
-            rule=self._rule,
+            rule=self._rule.id,
             target=self._target.name,
             status=status,
             observations=self._bench.expect.observations,
             seconds=time.monotonic() - self._started,
+            quiet=self._bench.quiet,
+            warnings=tuple(self._bench.warnings),
             **more,
         )
 
@@ -207,7 +333,7 @@ def _stacks() -> str:
     with tempfile.TemporaryFile("w+") as file:
         faulthandler.dump_traceback(file, all_threads=True)
         file.seek(0)
-        return file.read()
+        return of_threads(file.read())
 
 
 @contextmanager

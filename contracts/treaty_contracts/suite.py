@@ -14,48 +14,85 @@ from __future__ import annotations
 
 import os
 import shlex
+import warnings
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from treaty_contracts.baseline import read, sort_out
+from treaty_contracts.kinds import TARGETS, AnyTarget, kind_of
 from treaty_contracts.profile import PROFILES, Profile
 from treaty_contracts.registry import find, rules
 from treaty_contracts.runner import Run
-from treaty_contracts.target import SetupError, Target
-from treaty_contracts.verdict import Status, explain
+from treaty_contracts.target import SetupError
+from treaty_contracts.verdict import VIOLATIONS, Status, explain
 
 if TYPE_CHECKING:
     import pytest
+
+
+class ContractWarning(UserWarning):
+    """Something about a transport that violates no rule, and is worth a look."""
+
 
 _PROFILE: Final = "TREATY_PROFILE"
 _SEED: Final = "TREATY_SEED"
 _DEFAULTS: Final = {_PROFILE: "quick", _SEED: "0"}
 
 
-def contract(target: Target, *, profile: str | Profile = "", seed: int | None = None) -> Callable[..., None]:
-    """Make the test function that judges a target by every rule.
+def contract(
+    target: AnyTarget,
+    *,
+    profile: str | Profile = "",
+    seed: int | None = None,
+    baseline: str | Path | None = None,
+    isolated: bool = True,
+) -> Callable[..., None]:
+    """Make the test function that judges a target by every rule that is about its kind.
+
+    A rule that the baseline knows to fail is an expected failure; one that passes all the same fails, as does an entry
+    that has expired.
 
     Args:
-        target: the transport in one configuration.
+        target: the transport, or the store, in one configuration.
         profile: ``"quick"``, ``"standard"`` or ``"deep"``; the variable ``TREATY_PROFILE`` if empty, else quick.
         seed: of everything that is drawn; the variable ``TREATY_SEED`` if ``None``, else 0: the same each time.
+        baseline: the TOML file with the failures that are known, best given as ``Path(__file__).with_name(...)``.
+        isolated: whether each rule runs in a process of its own; ``False`` lets a debugger reach what runs.
 
     Raises:
-        SetupError: this is no target, or there is no such profile or seed.
+        SetupError: this is no target, there is no such profile or seed, or the baseline is not one.
     """
     import pytest  # whoever only reads the catalogue needs no pytest
 
-    if not isinstance(target, Target):
-        raise SetupError(f"contract() takes a Target, not {type(target).__name__}: write contract(Target(...))")
-    run = Run(target, profile or _profile(), _seed() if seed is None else seed)
+    if not isinstance(target, TARGETS):
+        raise SetupError(
+            f"contract() takes a Target or a StoreTarget, not {type(target).__name__}: write contract(Target(...))"
+        )
+    run = Run(target, profile or _profile(), _seed() if seed is None else seed, isolated=isolated)
+    ids = [rule.id for rule in rules(kind_of(target).name)]
+    known, stale = sort_out(read(baseline) if baseline else (), ids, datetime.now(UTC).date())
+    if unknown := [text for identifier, text in stale.items() if identifier not in ids]:
+        raise SetupError("; ".join(unknown))
 
-    @pytest.mark.parametrize("rule_id", [rule.id for rule in rules()])
+    @pytest.mark.parametrize("rule_id", ids)
     def test_contract(rule_id: str, request: pytest.FixtureRequest) -> None:
         __tracebackhide__ = True
-        outcome = run.judge(find(rule_id))
-        if outcome.status is Status.UNVERIFIED:
-            pytest.skip(f"UNVERIFIED {rule_id}: {outcome.reason}")
+        rule = find(rule_id)
+        outcome = run.judge(rule)
+        if rule_id in stale:
+            pytest.fail(f"{stale[rule_id]} (today: {outcome.word})", pytrace=False)
+        if rule_id in known and outcome.status is Status.PASSED:
+            pytest.fail(f"{rule_id} is in the baseline as failing, and passes: take the entry out", pytrace=False)
+        if rule_id in known and outcome.status in VIOLATIONS:
+            pytest.xfail(f"known: {known[rule_id].reason} ({known[rule_id].link})")
+        if outcome.status in (Status.UNVERIFIED, Status.ABSENT):
+            pytest.skip(f"{outcome.word.upper()} {rule_id}: {outcome.reason}")
+        for warning in outcome.warnings:
+            warnings.warn(ContractWarning(f"{rule_id} on {target.name}: {warning}"), stacklevel=1)
         if outcome.status is not Status.PASSED:
-            pytest.fail(explain(outcome, _replay(request)), pytrace=False)
+            pytest.fail(explain(run.confirm(rule), _replay(request)), pytrace=False)
 
     test_contract.__doc__ = f"The contract, on {target.name}."
     test_contract.contract_target = target.name  # type: ignore[attr-defined]  # for reports that group by target

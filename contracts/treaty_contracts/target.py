@@ -5,14 +5,55 @@ This room must not know rules or pytest. What is wrong with a target is said her
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
-from treaty import Transport
+from treaty import Guarantees, Transport
 
 
 class SetupError(Exception):
     """A target that cannot be judged as it stands. The text says what to write instead."""
+
+
+#: How long the name of a target may be.
+_LONGEST: Final = 100
+
+
+def check_name(name: Any, example: str) -> None:
+    """See that a name can stand in reports, on screens and in files.
+
+    Args:
+        name: whatever was given.
+        example: a name that would do.
+
+    Raises:
+        SetupError: it is none.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise SetupError(f"a target has a name for reports, such as {example!r}, not {name!r}")
+    if not name.isprintable() or len(name) > _LONGEST:
+        shown = ascii(name if len(name) <= _LONGEST else f"{name[:_LONGEST]}...")
+        raise SetupError(
+            f"the name of a target is printable text of at most {_LONGEST} characters on one line, such as "
+            f"{example!r}, not {shown}"
+        )
+
+
+def check_scale(scale: Any, whose: str) -> None:
+    """See that a number can multiply times.
+
+    Args:
+        scale: whatever was given.
+        whose: the target that has it, as text.
+
+    Raises:
+        SetupError: it cannot.
+    """
+    number = isinstance(scale, int | float) and not isinstance(scale, bool)
+    if not number or not math.isfinite(scale) or scale <= 0:
+        raise SetupError(f"{whose}: time_scale is a number above 0, not {scale!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,16 +69,54 @@ class Context:
     secret: str
     #: By how much the times of the target are multiplied.
     time_scale: float
+    #: The hooks of the target that the rule is going to use. A relay between the ends, say, is worth its cost only then.
+    hooks: tuple[str, ...] = ()
+
+
+#: Begins to record what crosses the medium in a namespace; the function that it returns gives all of it so far.
+Tap: TypeAlias = Callable[[Context], Callable[[], bytes]]
+#: Puts bytes where the inbox of a service expects its own messages, as a stranger would who speaks no such protocol.
+Inject: TypeAlias = Callable[[Context, str, bytes], None]
+#: Restarts what stands between the ends, and returns when it is back.
+RestartPeer: TypeAlias = Callable[[Context], None]
+#: Cuts the way between the ends: what is connected breaks, what connects anew fails. The function mends it.
+CutLink: TypeAlias = Callable[[Context], Callable[[], None]]
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """Said in place of a hook: there is nothing of the kind in this transport, and why.
+
+    The rules that need the hook are then ABSENT: shown with the reason, and not counted as left open.
+    """
+
+    reason: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.reason, str) or not self.reason.strip():
+            raise SetupError("Nothing() takes the reason why there is nothing, for those who read the report")
+
+
+#: What a target may hand over besides, so that more can be judged.
+HOOKS: Final = ("tap", "inject", "restart_peer", "cut_link")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """A transport in one configuration.
 
+    A rule that needs a hook which is missing is UNVERIFIED: it is counted, printed, and keeps the word "conformant"
+    away. Where there is no such thing, as where no connection can break, say ``cut_link=Nothing("...")`` and why:
+    that is shown as well. Only transports that cross processes are asked for hooks.
+
     Args:
-        name: what reports call it, such as ``"zmq/tcp"``.
+        name: what reports call it, such as ``"zmq/tcp"``: printable text of at most 100 characters.
         open: makes a transport object for one end. It is called once for each end, also in forked children.
         time_scale: multiplies every time of the suite, for slow machines and distant brokers.
+        tap: shows the bytes that cross the medium, whatever the transport makes of a frame.
+        inject: puts bytes that are no message of the transport before a service.
+        restart_peer: restarts the broker, the hub, or whatever else the two ends connect through.
+        cut_link: cuts the way between the two ends, and mends it.
 
     Raises:
         SetupError: something is missing or of another kind.
@@ -46,10 +125,13 @@ class Target:
     name: str
     open: Callable[[Context], Transport]
     time_scale: float = 1.0
+    tap: Tap | Nothing | None = None
+    inject: Inject | Nothing | None = None
+    restart_peer: RestartPeer | Nothing | None = None
+    cut_link: CutLink | Nothing | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.strip():
-            raise SetupError(f"a target has a name for reports, such as 'zmq/tcp', not {self.name!r}")
+        check_name(self.name, "zmq/tcp")
         if isinstance(self.open, Transport):
             raise SetupError(
                 f"target {self.name!r}: open is a transport object; the suite opens one for each end: "
@@ -57,8 +139,11 @@ class Target:
             )
         if not callable(self.open):
             raise SetupError(f"target {self.name!r}: open is a function, not {type(self.open).__name__}")
-        if isinstance(self.time_scale, bool) or not isinstance(self.time_scale, int | float) or self.time_scale <= 0:
-            raise SetupError(f"target {self.name!r}: time_scale is a number above 0, not {self.time_scale!r}")
+        for hook in HOOKS:
+            given = getattr(self, hook)
+            if given is not None and not isinstance(given, Nothing) and not callable(given):
+                raise SetupError(f"target {self.name!r}: {hook} is a function, not {type(given).__name__}")
+        check_scale(self.time_scale, f"target {self.name!r}")
 
     def opened(self, context: Context) -> Transport:
         """Open a transport for one end.
@@ -66,7 +151,16 @@ class Target:
         Raises:
             SetupError: what came back is no transport.
         """
-        made = self.open(context)
+        try:
+            made = self.open(context)
+        except TypeError as error:
+            if "Missing required argument" not in str(error):
+                raise
+            questions = ", ".join(Guarantees.__struct_fields__)
+            raise SetupError(
+                f"target {self.name!r}: the declaration lacks an answer: {error}; each of these questions is answered, "
+                f"and none has a default: {questions}"
+            ) from error
         if not isinstance(made, Transport):
             raise SetupError(
                 f"target {self.name!r}: open returned {type(made).__name__}; it must return a treaty.Transport"

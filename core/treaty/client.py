@@ -153,13 +153,17 @@ class Client(Resource):
         switchboard = self._usable_switchboard()
         limit = self._bounded(timeout)
         if switchboard.dialled:
-            pending, outgoing = switchboard.begin(target, _or_none(params), timeout=limit, headers=headers)
-            self._watch(switchboard, pending)
+            pending, outgoing = switchboard.begin(
+                target, _or_none(params), timeout=limit, headers=headers, deferred=True
+            )
+            if self._handlers:
+                pending.on_done(self._hand_over)
             switchboard.deliver_soon(pending, outgoing)
             return pending
         split_target(target)
         pending = Pending(switchboard, target)
-        self._watch(switchboard, pending)
+        if self._handlers:
+            pending.on_done(self._hand_over)
         until = time.monotonic() + limit
 
         def dial_and_send() -> None:
@@ -168,7 +172,7 @@ class Client(Resource):
             try:
                 left = _left(until, f"{target}: not sent in time")
                 _, outgoing = switchboard.begin(
-                    target, _or_none(params), timeout=left, headers=headers, pending=pending
+                    target, _or_none(params), timeout=left, headers=headers, deferred=True, pending=pending
                 )
             except TreatyError as error:
                 pending.settle(error)
@@ -272,8 +276,9 @@ class Client(Resource):
         return self._keyring
 
     def _usable_switchboard(self) -> Switchboard:
-        self._usable_keyring()
-        assert self._switchboard is not None
+        self.check()
+        if self._switchboard is None:
+            raise AuthenticationError(f"nothing was sent: {self._no_secret}")
         return self._switchboard
 
     def _bounded(self, timeout: float | None) -> float:
@@ -282,11 +287,6 @@ class Client(Resource):
         if until is None:
             return limit
         return min(limit, _left(until, "not sent: the time of the request that is being served has run out"))
-
-    def _watch(self, switchboard: Switchboard, pending: Pending) -> None:
-        if self._handlers:
-            pending.on_done(self._hand_over)
-        switchboard.watch_over(pending)
 
     def _hand_over(self, pending: Pending) -> None:
         handlers = self._handlers_for(pending.target)

@@ -18,15 +18,26 @@ MAX_OPEN = 65_536
 class OpenCall:
     """A call that waits for its answer. ``key`` is the first half of its request's tag, in hexadecimal."""
 
-    __slots__ = ("deadline", "expires", "id", "key", "seq", "target", "waiter")
+    __slots__ = ("deadline", "deferred", "expires", "id", "key", "seq", "target", "waiter")
 
-    def __init__(self, *, id: str, key: str, target: str, deadline: float, expires: int) -> None:  # noqa: A002
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002 - the field's term
+        key: str,
+        target: str,
+        deadline: float,
+        expires: int,
+        deferred: bool = False,
+    ) -> None:
         self.id = id
         self.key = key
         self.target = target
         #: On a steady clock, in seconds; and the same on the wall clock, in milliseconds.
         self.deadline = deadline
         self.expires = expires
+        #: Whether somebody else than the caller's thread must see to its answer.
+        self.deferred = deferred
         #: The last status that was seen.
         self.seq = 0
         #: Whatever the driver hangs here to find who waits; the ledger never looks at it.
@@ -38,6 +49,8 @@ class Ledger:
 
     def __init__(self, limit: int = MAX_OPEN) -> None:
         self._limit = limit
+        #: How many of the open calls are deferred.
+        self.deferred = 0
         self._calls: dict[str, OpenCall] = {}
         self._deadlines: list[tuple[float, str]] = []
 
@@ -53,6 +66,7 @@ class Ledger:
         if len(self._calls) >= self._limit:
             raise Unavailable(f"not sent: {self._limit:,} calls of this client are open already")
         self._calls[call.key] = call
+        self.deferred += call.deferred
         heapq.heappush(self._deadlines, (call.deadline, call.key))
         # Settled calls leave their deadline behind; clear up before these outnumber the open ones for good.
         if len(self._deadlines) > 2 * len(self._calls) + 64:
@@ -65,13 +79,17 @@ class Ledger:
 
     def settle(self, key: str) -> OpenCall | None:
         """Take a call out: the caller of this may end it. ``None`` when it was settled before, or never opened."""
-        return self._calls.pop(key, None)
+        call = self._calls.pop(key, None)
+        if call is not None:
+            self.deferred -= call.deferred
+        return call
 
     def settle_all(self) -> list[OpenCall]:
         """Take every call out, oldest deadline first."""
         calls = sorted(self._calls.values(), key=lambda call: call.deadline)
         self._calls.clear()
         self._deadlines.clear()
+        self.deferred = 0
         return calls
 
     def expire(self, now: float) -> list[OpenCall]:
@@ -79,7 +97,7 @@ class Ledger:
         expired = []
         while self._deadlines and self._deadlines[0][0] <= now:
             _, key = heapq.heappop(self._deadlines)
-            if call := self._calls.pop(key, None):
+            if call := self.settle(key):
                 expired.append(call)
         return expired
 

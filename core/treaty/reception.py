@@ -19,13 +19,20 @@ _PAUSE: Final = 0.2
 
 
 class Reception:
-    """Takes deliveries from an inbox."""
+    """Takes deliveries from an inbox.
 
-    def __init__(self, inbox: Inbox) -> None:
+    Args:
+        inbox: where they come from.
+        counts: whether :attr:`waiting` is kept.
+    """
+
+    def __init__(self, inbox: Inbox, *, counts: bool = True) -> None:
         self._inbox = inbox
+        self._counts = counts
         self._turn = threading.Lock()
         self._counting = threading.Lock()
         self._broken = False
+        self._leaving = False
         self._closing = threading.Event()
         #: How many threads receive or wait to.
         self.waiting = 0
@@ -43,10 +50,12 @@ class Reception:
         Raises:
             ClosedError: the inbox was closed.
         """
-        self._count(+1)
+        if self._counts:
+            self._count(+1)
         try:
             with self._turn:
-                delivery = self._inbox.receive(timeout)
+                # Whoever stops the service waits for the turn as well, behind those who came before.
+                delivery = None if self._leaving else self._inbox.receive(timeout)
         except ClosedError:
             raise
         except Exception as error:
@@ -57,7 +66,8 @@ class Reception:
             self._closing.wait(_PAUSE)
             return None
         finally:
-            self._count(-1)
+            if self._counts:
+                self._count(-1)
         if self._broken:
             self._broken = False
             _LOG.warning("the connection of a service is back")
@@ -66,7 +76,8 @@ class Reception:
         return delivery
 
     def rest(self) -> Iterator[Delivery]:
-        """Yield what is there already."""
+        """Yield what is there already; from now on nobody else receives."""
+        self._leaving = True
         with self._turn:
             try:
                 while (delivery := self._inbox.receive(0)) is not None:

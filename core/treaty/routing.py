@@ -21,6 +21,8 @@ from treaty.transport import check_name
 
 _HANDLER_PREFIX: Final = "on_"
 _LONGEST: Final = 255
+#: The types whose values msgspec leaves as they are.
+_PLAIN: Final = frozenset({str, int, float, bool})
 
 
 def split_target(target: str) -> tuple[str, str]:
@@ -144,7 +146,8 @@ class Handler(Struct, frozen=True, kw_only=True):
         return [parameter for parameter in self.keyword.values() if parameter.name not in by_position]
 
     def _convert(self, parameter: Parameter, value: Any, name: str = "") -> Any:
-        if parameter.annotation is Any:
+        # What is of the very type is the usual case, and needs no conversion. (A bool is no int here.)
+        if parameter.annotation is Any or (parameter.annotation is type(value) and type(value) in _PLAIN):
             return value
         try:
             return msgspec.convert(value, parameter.annotation, str_keys=True)

@@ -39,6 +39,14 @@ _SLICE: Final = 0.1
 _PATIENCE: Final = 0.01
 
 
+class _Thread(threading.Thread):
+    """A thread that may run handlers, and knows of whom."""
+
+    def __init__(self, serving: Serving, work: Callable[[], None], name: str) -> None:
+        super().__init__(target=work, name=name, daemon=True)
+        self.serving = serving
+
+
 class Serving:
     """Serves one inbox until it is stopped.
 
@@ -61,7 +69,7 @@ class Serving:
         client: Callable[[], Client],
     ) -> None:
         self.answerer = answerer
-        self._reception = Reception(inbox)
+        self._reception = Reception(inbox, counts=concurrency > 1)
         self._client = client
         self._concurrency = concurrency
         self._reads_ahead = reads_ahead
@@ -72,7 +80,6 @@ class Serving:
         self._stopping = False
         self._hurried = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._in_handlers: set[int] = set()
         self._workers = 1
         self._left_at = 0.0
         self._parked = False
@@ -85,7 +92,8 @@ class Serving:
     @property
     def own_thread(self) -> bool:
         """Whether the calling thread is one of those that run handlers."""
-        return threading.get_ident() in self._in_handlers or self._loop.own_thread
+        thread = threading.current_thread()
+        return (isinstance(thread, _Thread) and thread.serving is self) or self._loop.own_thread
 
     def hurry(self) -> None:
         """End a drain at once."""
@@ -124,7 +132,7 @@ class Serving:
     # Receiving
 
     def _spawn(self, work: Callable[[], None], name: str) -> None:
-        thread = threading.Thread(target=work, name=name, daemon=True)
+        thread = _Thread(self, work, name)
         self._threads.append(thread)
         thread.start()
 
@@ -247,7 +255,6 @@ class Serving:
         if self._skip(job):
             return
         token = SERVING_UNTIL.set(job.exchange.deadline)
-        self._in_handlers.add(threading.get_ident())
         job.started = time.monotonic()
         bound = job.bound
         try:
@@ -257,7 +264,6 @@ class Serving:
         else:
             self._succeed(job, value)
         finally:
-            self._in_handlers.discard(threading.get_ident())
             SERVING_UNTIL.reset(token)
 
     def _start_coroutine(self, job: Job) -> None:
@@ -294,7 +300,7 @@ class Serving:
             self._start_coroutine(following)
         else:
             # A blocking handler has no business on the event loop.
-            threading.Thread(target=self._run_all, args=(following,), name="treaty-service-late", daemon=True).start()
+            _Thread(self, partial(self._run_all, following), "treaty-service-late").start()
 
     # Ending
 

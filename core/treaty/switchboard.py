@@ -63,7 +63,6 @@ class Switchboard:
         #: Held by the one thread that reads the line.
         self._reading = threading.Lock()
         self._followers: dict[int, WakeUp] = {}
-        self._deferred = 0
         self._reads = 0
         self._reader_wake = WakeUp()
         self._reader = Worker("treaty-client-reader", self._read_for_deferred)
@@ -96,19 +95,39 @@ class Switchboard:
         *,
         timeout: float,
         headers: dict[str, str] | None,
+        deferred: bool = False,
         pending: Pending | None = None,
     ) -> tuple[Pending, Outgoing]:
-        """Make a request and open its call; dial first if need be."""
-        line = self._dial()
+        """Make a request and open its call; dial first if need be. The answer to a deferred one is seen to, though no
+        thread may ever wait for it.
+        """
+        line = self._line
+        if line is None:
+            started = time.monotonic()
+            line = self._dial()
+            timeout -= time.monotonic() - started
+            if timeout <= 0:
+                raise DeadlineExceeded(f"{target}: not sent: the time ran out while the line was opened")
+        if pending is None:
+            pending = Pending(self, target)
         with self._lock:
             self._check()
             outgoing = self._caller.request(
-                target, params, timeout=timeout, headers=headers, reply=line.address, now=present()
+                target,
+                params,
+                timeout=timeout,
+                headers=headers,
+                reply=line.address,
+                now=present(),
+                deferred=deferred,
             )
             call = outgoing.call
             assert call is not None
-            pending = pending or Pending(self, target)
             pending.call, call.waiter = call, pending
+            first = deferred and self._caller.deferred_calls == 1
+        if first:
+            self._reader.start()
+            self._reader_wake.wake()
         return pending, outgoing
 
     def deliver(self, pending: Pending, outgoing: Outgoing) -> None:
@@ -235,21 +254,6 @@ class Switchboard:
                 _LOG.debug("%s: the service was not told of the cancellation: %s", pending.target, error)
         return ended is not None
 
-    def watch_over(self, pending: Pending) -> None:
-        """See to it that a call is settled though no thread may ever wait for it."""
-        with self._lock:
-            self._check()
-            self._deferred += 1
-            first = self._deferred == 1
-        pending.on_done(self._watched)
-        self._reader.start()
-        if first:
-            self._reader_wake.wake()
-
-    def _watched(self, _: Pending) -> None:
-        with self._lock:
-            self._deferred -= 1
-
     def _pass_on(self) -> None:
         """Wake a thread that waits for its own call, to read from now on. The reader thread looks by itself."""
         if self._followers:
@@ -260,11 +264,11 @@ class Switchboard:
     def _read_for_deferred(self) -> None:
         seen = -1
         while not self._closed:
-            if self._deferred <= 0 or self._line is None:
+            if not self._caller.deferred_calls or self._line is None:
                 self._reader_wake.sleep(3600)
             elif seen == self._reads and self._reading.acquire(blocking=False):
                 try:
-                    self._read_until(lambda: self._deferred <= 0 or bool(self._followers), None)
+                    self._read_until(self._relieved, None)
                 finally:
                     self._reading.release()
                     self._wake_follower()
@@ -272,6 +276,10 @@ class Switchboard:
                 # Threads that wait for calls of their own read for us as well; step in only where they stay away.
                 seen = self._reads
                 self._reader_wake.sleep(_PATIENCE)
+
+    def _relieved(self) -> bool:
+        """Whether the reader thread has nothing to read for, or others who can."""
+        return not self._caller.deferred_calls or bool(self._followers)
 
     def _wake_follower(self) -> None:
         for follower in list(self._followers.values()):

@@ -16,7 +16,7 @@ test_contract = contract(target)
 """
 GOOD = 'treaty_memory.connect(f"memory://{context.namespace}")'
 NONSENSE = f'animals()["declares-nonsense"].wrap({GOOD})'
-BROKEN = f'animals()["swaps-replies"].wrap({GOOD})'
+BROKEN = f'animals()["flips-a-bit"].wrap({GOOD})'
 
 
 def run(
@@ -42,9 +42,9 @@ def test_one_item_for_each_rule(tmp_path: Path) -> None:
 
 def test_a_failure_teaches(tmp_path: Path) -> None:
     text = "from treaty_contracts.zoo import animals\n" + FIVE_LINES.format(made=BROKEN)
-    done = run(tmp_path, text, "-k", "CALL-003")
+    done = run(tmp_path, text, "-k", "LINE-001")
     assert done.returncode == 1
-    for part in ("CALL-003 FAILED on mine", "Answers never swap", "likely causes", "replay: pytest 'test_mine.py::"):
+    for part in ("LINE-001 FAILED on mine", "MUST: ", "likely causes", "replay: pytest 'test_mine.py::"):
         assert part in done.stdout, done.stdout
     assert "Traceback" not in done.stdout
 

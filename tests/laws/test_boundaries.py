@@ -37,7 +37,11 @@ DRIVERS = [
 ]  # fmt: skip
 ORDER = [*PURE, *DRIVERS]
 #: Rooms that stand below the public names, and may use them as everybody does.
-ON_TOP = {"__init__", "__main__", "cli"}
+ON_TOP = {"__init__", "__main__", "cli", "storage"}
+#: Inside storage: those that must not know threads, clocks or sockets, and those that may know a database.
+STORAGE = CORE / "storage"
+PURE_STORAGE = ["errors", "records", "models", "planning", "lineage", "progress", "store", "follower", "asks"]
+SQL = {"sql", "tables", "engines"}
 #: Inside the engine.
 ENGINE = ["instant", "caller", "answerer", "__init__"]
 
@@ -58,7 +62,9 @@ FOREIGN = {
     "treaty_zmq": {"zmq"},
     "treaty_kombu": {"kombu", "amqp", "redis", "fakeredis", "vine"},
 }
-CONTRACTS_MAY_IMPORT = {"treaty", "treaty_contracts", "pytest", "_pytest", "hypothesis", "msgspec"}
+CONTRACTS_MAY_IMPORT = {"treaty", "treaty_contracts", "pytest", "_pytest", "hypothesis", "msgspec", "packaging"}
+#: What its commands stand on besides.
+COMMANDS_MAY_IMPORT = {"typer", "rich"}
 
 
 def python_files(*roots: Path) -> list[Path]:
@@ -154,22 +160,60 @@ def test_the_core_stands_on_the_standard_library_and_msgspec(path: Path) -> None
     assert foreign(path) <= {"treaty", "msgspec"}
 
 
+@pytest.mark.parametrize("path", python_files(STORAGE), ids=named)
+def test_storage_uses_the_public_names_as_everybody_does(path: Path) -> None:
+    inside = [name for name in imports(path) if name.startswith("treaty.")]
+    assert not [name for name in inside if not (name + ".").startswith("treaty.storage.")]
+    assert imported_names(path, "treaty") <= set(treaty.__all__)
+    assert foreign(path) <= {"treaty", "msgspec", *(["sqlalchemy"] if path.stem in SQL else [])}
+
+
+@pytest.mark.parametrize("name", PURE_STORAGE)
+def test_the_pure_rooms_of_storage_know_no_clock_thread_or_socket(name: str) -> None:
+    within = {imported.removeprefix("treaty.storage.") for imported in imports(STORAGE / f"{name}.py")}
+    assert not {imported.partition(".")[0] for imported in within} & CLOCKS_AND_SOCKETS
+    assert {imported for imported in within if (STORAGE / f"{imported}.py").exists()} <= set(PURE_STORAGE)
+
+
+def test_sql_is_loaded_only_where_a_store_is_made() -> None:
+    """Importing storage needs msgspec and nothing else: nobody imports the room at the top of a file."""
+    for path in python_files(STORAGE):
+        top = {node.module for node in tree(path).body if isinstance(node, ast.ImportFrom)}
+        assert path.stem in SQL or not top & {f"treaty.storage.{name}" for name in SQL}, path
+
+
+@pytest.mark.parametrize("path", CORE_FILES, ids=named)
+def test_the_core_does_not_know_storage(path: Path) -> None:
+    assert not [name for name in imports(path) if name.startswith("treaty.storage")]
+
+
 @pytest.mark.parametrize("path", python_files(TRANSPORTS), ids=named)
 def test_an_adapter_imports_public_names_and_one_library(path: Path) -> None:
     package = path.relative_to(TRANSPORTS).parts[0]
-    assert foreign(path) <= {"treaty", package, *FOREIGN[package]}
+    suite = {"treaty_contracts"} if path.stem == "contract" else set()
+    assert foreign(path) <= {"treaty", package, *FOREIGN[package], *suite}
+    # What runs the contract is loaded by whoever runs it, and by no other module.
+    assert path.stem == "contract" or f"{package}.contract" not in imports(path)
     assert not [name for name in imports(path) if name.startswith("treaty.")]
     assert imported_names(path, "treaty") <= set(treaty.__all__)
 
 
 @pytest.mark.parametrize("path", python_files(CONTRACTS), ids=named)
 def test_the_contract_knows_the_core_and_no_adapter(path: Path) -> None:
-    assert foreign(path) <= CONTRACTS_MAY_IMPORT
+    commands = path.is_relative_to(CONTRACTS / "treaty_contracts" / "cli")
+    assert foreign(path) <= CONTRACTS_MAY_IMPORT | (COMMANDS_MAY_IMPORT if commands else set())
+    assert commands or not [name for name in imports(path) if name.startswith("treaty.cli")]
     assert imported_names(path, "treaty") <= set(treaty.__all__)
 
 
 def test_importing_the_core_loads_no_adapter_and_no_foreign_library() -> None:
-    loaded = {name for path in python_files(CORE) if room(path) not in {"__main__", "cli"} for name in foreign(path)}
+    loaded = {
+        name
+        for path in python_files(CORE)
+        if room(path) not in {"__main__", "cli"}
+        for name in foreign(path)
+        if path.parent != STORAGE or path.stem not in SQL
+    }
     assert loaded <= {"treaty", "msgspec"}
 
 

@@ -35,6 +35,13 @@ def test_every_entry_point_leads_somewhere(name: str) -> None:
     assert callable(getattr(import_module(module), attribute))
 
 
+@pytest.mark.parametrize("name", PROJECT["entry-points"]["treaty.commands"])
+def test_every_command_is_a_module_with_a_function_and_examples(name: str) -> None:
+    module = import_module(PROJECT["entry-points"]["treaty.commands"][name].partition(" ")[0])
+    assert callable(getattr(module, name))
+    assert f"treaty {name}" in module.EXAMPLES
+
+
 def test_every_scheme_has_its_extra_or_needs_none() -> None:
     for scheme in PROJECT["entry-points"]["treaty.transports"]:
         assert scheme == "memory" or scheme.partition("+")[0] in PROJECT["optional-dependencies"]

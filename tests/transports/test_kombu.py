@@ -13,10 +13,13 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import amqp
 import kombu
 import pytest
 import redis
@@ -36,6 +39,7 @@ from treaty import (
     TransportError,
     Unavailable,
 )
+from treaty_contracts.relay import Relay
 from treaty_kombu import connect
 from treaty_kombu.embedded import embedded_redis
 from treaty_kombu.envelope import pack, unpack
@@ -188,6 +192,14 @@ def echo(transport: Transport, line: Line, frame: bytes = b"hello") -> bytes | N
         delivery.reply(b"re:" + delivery.frame)
         delivery.settle()
         return line.receive(5)
+
+
+def connected(line: Line) -> Line:
+    """A line that has been used, which is when it connects."""
+    with pytest.raises(Unavailable):
+        line.send("nobody-serves-this", b"x", 5)
+        line.receive(5)  # RabbitMQ says so a little later
+    return line
 
 
 # ---- URLs --------------------------------------------------------------------------------------------------------
@@ -499,14 +511,14 @@ def test_what_was_sent_to_nobody_is_taken_back_at_once(redis_broker: Redis, make
 def test_what_cannot_be_taken_back_may_have_been_delivered(
     redis_broker: Redis, make: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with make(redis_broker.url).dial() as line:
+    with connected(make(redis_broker.url).dial()) as line:
         asking: Any = line.link._asking  # type: ignore[attr-defined]
         ask = asking.ask
 
-        def fail(timeout: float, *commands: tuple[Any, ...]) -> Any:
+        def fail(timeout: float, *commands: tuple[Any, ...], **more: float) -> Any:
             if commands[0][0] == "LREM":
                 raise Unavailable("not connected")
-            return ask(timeout, *commands)
+            return ask(timeout, *commands, **more)
 
         monkeypatch.setattr(asking, "ask", fail)
         with pytest.raises(ConnectionLost):
@@ -549,9 +561,9 @@ def test_what_was_sent_to_a_killed_service_comes_back_in_time(
 ) -> None:
     transport = make(redis_broker.url)
     code = (
-        "import time; from treaty_kombu import connect;"
+        "import signal; from treaty_kombu import connect;"
         f"inbox = connect({redis_broker.url!r}, prefix={prefix!r}).serve('echo');"
-        "print('serving', flush=True); time.sleep(60)"
+        "print('serving', flush=True); signal.pause()"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment) as worker:
@@ -612,7 +624,7 @@ def test_what_a_dead_worker_held_is_redelivered_with_the_flag(
     code = (
         "import sys, time; from treaty_kombu import connect;"
         f"inbox = connect({rabbit.url!r}, prefix={prefix!r}).serve('echo');"
-        "print('serving', flush=True); print(inbox.receive(20).frame, flush=True); time.sleep(60)"
+        "print('serving', flush=True); print(inbox.receive(20).frame, flush=True); signal.pause()"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment) as worker:
@@ -699,7 +711,7 @@ def losses(receive: Callable[[float], Any], rounds: int = 2) -> list[type[BaseEx
 
 def test_a_lost_connection_is_reported_once_and_made_again(broker: Any, make: Callable[..., Transport]) -> None:
     transport = make(broker.url)
-    with transport.dial() as line, transport.serve("echo") as inbox:
+    with connected(transport.dial()) as line, transport.serve("echo") as inbox:
         assert line.receive(0.02) is None
         assert inbox.receive(0.02) is None
         sever(broker, line, inbox)
@@ -717,7 +729,7 @@ def test_a_reader_inside_notices_at_once(broker: Any, make: Callable[..., Transp
     if broker.fake:
         pytest.skip("fakeredis cannot kill its clients")
     transport = make(broker.url)
-    with transport.dial() as line:
+    with connected(transport.dial()) as line:
         found: list[BaseException] = []
 
         def wait() -> None:
@@ -757,6 +769,137 @@ def test_a_redis_subscriber_subscribes_again(redis_broker: Redis, make: Callable
         notice = feed.receive(5)
         assert notice is not None
         assert notice.frame == b"n"
+
+
+def test_a_loss_that_a_sender_finds_is_told_to_whoever_waits(
+    rabbit: Rabbit, make: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for answers would wait for its deadline otherwise: the queue for them went with the connection."""
+    with connected(make(rabbit.url).dial()) as line:
+        found: list[BaseException] = []
+
+        def wait() -> None:
+            try:
+                line.receive(10)
+            except ConnectionLost as error:
+                found.append(error)
+
+        def fail(*_: Any) -> None:
+            raise ConnectionResetError("reset")
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        eventually(line.link._receiving.locked)  # type: ignore[attr-defined]
+        monkeypatch.setattr(line.link._wire, "request", fail)  # type: ignore[attr-defined]
+        with pytest.raises(ConnectionLost, match="reset") as caught:
+            line.send("echo", b"x", 5)
+        thread.join(2)
+        assert len(found) == 1
+        assert found[0] is not caught.value
+        assert isinstance(found[0].__cause__, ConnectionResetError)
+        assert line.receive(0.1) is None
+
+
+def test_a_subscriber_comes_while_the_last_one_goes(
+    rabbit: Rabbit, make: Callable[..., Transport], prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exchange of a channel goes with its last subscriber, if need be between its declaration and the binding."""
+    bind = amqp.Channel.queue_bind
+    left = [3]
+
+    def queue_bind(*args: Any, **options: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            rabbit.channel.exchange_delete(f"{prefix}.channel.news")
+        return bind(*args, **options)
+
+    monkeypatch.setattr(amqp.Channel, "queue_bind", queue_bind)
+    transport = make(rabbit.url)
+    with transport.subscribe("news") as feed:
+        transport.publish("news", b"heard")
+        notice = feed.receive(5)
+        assert notice is not None
+        assert notice.frame == b"heard"
+    assert left == [0]
+
+
+# ---- a broker that takes connections and says nothing ------------------------------------------------------------
+
+
+@pytest.fixture
+def relay(broker: Any) -> Iterator[Relay]:
+    settings = read_url(broker.url)
+    made = Relay((settings.host, settings.port))
+    yield made
+    made.close()
+
+
+def through(relay: Relay, url: str) -> str:
+    settings = read_url(url)
+    return url.replace(f":{settings.port}", f":{relay.address[1]}")
+
+
+def seconds(use: Callable[[], Any], *errors: type[BaseException]) -> float:
+    started = time.monotonic()
+    with suppress(*errors):
+        use()
+    return time.monotonic() - started
+
+
+def test_a_silent_broker_holds_up_nobody_beyond_their_timeout(
+    broker: Any, relay: Relay, make: Callable[..., Transport]
+) -> None:
+    transport = make(through(relay, broker.url))
+    with connected(transport.dial()) as used, transport.serve("echo"):
+        used.send("echo", b"under way", 5)
+        relay.stall()
+        assert seconds(transport.dial) < 0.2
+        fresh = transport.dial()
+        for _ in range(2):
+            assert seconds(lambda: fresh.send("echo", b"x", 0.3), Unavailable) < 0.8
+            assert seconds(lambda: fresh.receive(0.3), ConnectionLost) < 0.8
+        for _ in range(3):  # past the times at which a line looks after what it has sent
+            assert seconds(lambda: used.receive(0.6), ConnectionLost) < 1.1
+        relay.resume()
+
+
+def test_a_silent_broker_holds_up_no_close(broker: Any, relay: Relay, make: Callable[..., Transport]) -> None:
+    transport = make(through(relay, broker.url))
+    ends: list[Any] = [connected(transport.dial()), transport.serve("echo"), transport.subscribe("news")]
+    threads = [
+        threading.Thread(target=seconds, args=(partial(end.receive, 20), TransportError, ClosedError)) for end in ends
+    ]
+    for end, thread in zip(ends, threads, strict=True):
+        thread.start()
+        eventually(end.link._receiving.locked)
+    relay.stall()
+    for end, thread in zip(ends, threads, strict=True):
+        assert seconds(end.close) < 2
+        thread.join(2)
+        assert not thread.is_alive()
+
+
+def test_nothing_is_lost_for_good_by_a_silence(broker: Any, relay: Relay, make: Callable[..., Transport]) -> None:
+    transport = make(through(relay, broker.url))
+    with connected(transport.dial()) as line, transport.serve("echo") as inbox:
+        relay.stall()
+        seconds(lambda: line.send("echo", b"meanwhile", 0.2), TransportError)
+        for receive in (line.receive, inbox.receive):
+            seconds(partial(receive, 0.2), TransportError)
+        relay.resume()
+
+        def answered() -> bool:
+            frames = set()
+            with suppress(TransportError):
+                line.send("echo", b"again", 1)
+                while (delivery := inbox.receive(0.2)) is not None:
+                    delivery.reply(delivery.frame)
+                    delivery.settle()
+                while (frame := line.receive(0.2)) is not None:
+                    frames.add(frame)
+            return b"again" in frames
+
+        eventually(answered, within=10)
 
 
 # ---- closing and forking -----------------------------------------------------------------------------------------
@@ -799,9 +942,9 @@ def test_close_ends_a_blocked_receive_though_the_server_does_not_listen(
 ) -> None:
     """The reader is waited for, or else the connection would be closed under its hands."""
     transport = make(redis_broker.url)
-    end: Any = transport.dial() if what == "line" else transport.serve("name")
+    end: Any = connected(transport.dial()) if what == "line" else transport.serve("name")
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise Unavailable("the server does not listen")
 
     monkeypatch.setattr(end.link._asking, "ask", fail)
@@ -970,7 +1113,7 @@ def test_the_embedded_broker_dies_with_its_parent() -> None:
 def test_the_embedded_broker_stays_connected_after_a_refusal() -> None:
     with embedded_redis() as url:
         broker = Broker(read_url(url), 5)
-        wire = broker.wire()
+        wire = broker.wire(5)
         for _ in range(2):
             with pytest.raises(Unavailable, match="refused"):
                 wire.ask(5, ("NO-SUCH-COMMAND",))

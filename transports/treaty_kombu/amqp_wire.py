@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 from collections import deque
 from contextlib import suppress
 from typing import Any, Final
@@ -19,6 +20,10 @@ from .settings import Settings
 _LOOK: Final = 0.05
 #: How many notifications the broker sends ahead to one subscriber.
 _FEED_AHEAD: Final = 100
+#: Seconds that a broker is given to say goodbye as well: it removes what is ours all the same, if later.
+_GOODBYE: Final = 1.0
+#: How often a subscriber declares an exchange that is gone again before it is bound.
+_TRIES: Final = 20
 #: What RabbitMQ says of an exchange that does not exist.
 _NOT_FOUND: Final = 404
 
@@ -48,6 +53,7 @@ class Wire:
     def __init__(self, settings: Settings, timeout: float, heartbeat: int, inflow: Inflow) -> None:
         self._max_frame = settings.max_frame
         self._confirm = settings.confirm
+        self._io_timeout = settings.io_timeout
         self._inflow = inflow
         #: Whether the broker has stopped taking messages, out of memory or disk space.
         self.blocked = False
@@ -72,7 +78,7 @@ class Wire:
                 "on_blocked": self._on_blocked,
                 "on_unblocked": self._on_unblocked,
                 # Kernel timeouts: those of Python's own sockets would cost a system call more for each part of a frame.
-                "read_timeout": settings.io_timeout,
+                "read_timeout": min(timeout, settings.io_timeout),  # until it stands, see settled()
                 "write_timeout": settings.io_timeout,
             },
         )
@@ -85,6 +91,16 @@ class Wire:
         except BaseException:
             self.kill()
             raise
+
+    def settled(self) -> Wire:
+        """From now on, what the broker has begun to say is given the usual time."""
+        self._read_within(self._io_timeout)
+        return self
+
+    def _read_within(self, seconds: float) -> None:
+        whole = int(seconds)
+        limit = struct.pack("@ll", whole, int((seconds - whole) * 1e6))
+        socket.socket.setsockopt(self._sock, socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
     def fileno(self) -> int:
         """The socket, to wait for. The driver reads whole messages and keeps nothing back, save under TLS."""
@@ -125,10 +141,18 @@ class Wire:
 
     def take_feed(self, exchange: str, queue: str, limit: int) -> None:
         """Own a queue that gets a copy of everything; when it is full, the oldest is dropped."""
-        self.channel.exchange_declare(exchange, "fanout", durable=False, auto_delete=True)
         arguments = {"x-max-length": limit}
         self.channel.queue_declare(queue, durable=False, exclusive=True, auto_delete=True, arguments=arguments)
-        self.channel.queue_bind(queue, exchange)
+        for left in reversed(range(_TRIES)):
+            self.channel.exchange_declare(exchange, "fanout", durable=False, auto_delete=True)
+            try:
+                self.channel.queue_bind(queue, exchange)
+                break
+            except self._driver.channel_errors as error:
+                if getattr(error, "reply_code", 0) != _NOT_FOUND or not left:
+                    raise
+                # The last of those who listened until now left in between, and the exchange went with them.
+                self.channel = self._driver.create_channel(self._raw)
         self.channel.basic_qos(0, _FEED_AHEAD, False)  # noqa: FBT003 - the driver's signature
         self.channel.basic_consume(queue, no_ack=False, callback=self._on_message)
 
@@ -246,6 +270,7 @@ class Wire:
     def close(self) -> None:
         """Say goodbye, so that the broker removes what is ours at once."""
         try:
+            self._read_within(min(_GOODBYE, self._io_timeout))
             self._driver.close_connection(self._raw)
         finally:
             self.kill()

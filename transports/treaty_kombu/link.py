@@ -22,6 +22,8 @@ from .settings import Settings
 
 log: Final = logging.getLogger("treaty.kombu")
 
+#: Seconds that one poll may last; the operating system counts milliseconds in 32 bits.
+LONGEST: Final = 86_400.0
 #: How our messages are marked. Anything else in a queue of ours is foreign and is thrown away.
 CONTENT_TYPE: Final = "application/x-treaty"
 
@@ -59,7 +61,10 @@ class Link(ABC):
 
     @abstractmethod
     def open(self) -> None:
-        """Connect and take in. What is sent from now on will arrive. Raises ``Unavailable``."""
+        """Begin to take in: what is sent from now on will arrive. Raises ``Unavailable``.
+
+        A line needs no connection before something is sent on it, and opening one never waits for a broker.
+        """
 
     @abstractmethod
     def send(self, service: str, frame: bytes, timeout: float) -> None:
@@ -161,7 +166,7 @@ def readable(descriptor: int, timeout: float = 0) -> bool:
     """Whether reading from a descriptor would not block, now or within ``timeout`` seconds."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(timeout * 1000))
+    return bool(poll.poll(min(timeout, LONGEST) * 1000))
 
 
 def driver(name: str, **options: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import Final
 from treaty import ClosedError, ConnectionLost, Guarantees, Unavailable
 
 from .amqp_wire import Inflow, Wire
-from .link import Arrived, Link, Pulse, Role, Waker, log, text
+from .link import LONGEST, Arrived, Link, Pulse, Role, Waker, log, text
 from .settings import Settings
 
 #: How long another thread's write may keep ``send`` waiting when its timeout is 0.
@@ -52,6 +52,8 @@ class AmqpLink(Link):
         self._wire: Wire | None = None
         self._inflow = Inflow()
         self._loss: ConnectionLost | None = None  # a loss that nobody was told about yet
+        self._told = False  # whether a sender was told about it
+        self._owed = 0  # about how many answers are still to come
         self._closing = False
         self._retry_at = 0.0
         self._waiting_for = (0, 0.0)  # the oldest unconfirmed request, and when the pulse first saw it
@@ -66,6 +68,8 @@ class AmqpLink(Link):
 
     def open(self) -> None:
         self._pulse = Pulse("heartbeat", self.settings.heartbeat / 4, self._beat)
+        if self.role.kind == "replies":
+            return  # whoever dials connects with the first use, which knows how long it may take
         with self._turn(self.settings.connect_timeout):
             self._connect(self.settings.connect_timeout)
 
@@ -115,10 +119,10 @@ class AmqpLink(Link):
             elif role.kind == "feed":
                 own = settings.own_name("feed", self.token)
                 wire.take_feed(settings.channel_exchange(role.name), own, settings.max_queued)
+            return wire.settled()
         except BaseException:
             wire.kill()
             raise
-        return wire
 
     def _lose(self, error: BaseException) -> ConnectionLost:
         """Drop the wire. With the lock held. The caller raises what this returns, or leaves it for ``receive``."""
@@ -128,6 +132,7 @@ class AmqpLink(Link):
         if self.role.kind != "replies":
             self._inflow.arrived.clear()  # not handed out, so the broker gives them to somebody else
         self._waker.set()
+        self._told = False
         loss = ConnectionLost(f"the connection to {self.settings.shown} broke: {text(error)}")
         loss.__cause__ = error
         return loss
@@ -136,14 +141,29 @@ class AmqpLink(Link):
         """Raise a loss that nobody was told about yet. Once."""
         loss, self._loss = self._loss, None
         if loss is not None:
+            self._owed = 0
             raise loss
+
+    def _tell_sender(self) -> None:
+        """The same for one who sends; and whoever waits for answers is still to be told, since they may never come.
+
+        One that is between two waits is back in a moment. If nobody has come when the next request is sent on another
+        connection, nobody waits.
+        """
+        loss = self._loss
+        if loss is None or (self._told and not self._receiving.locked()):
+            return
+        self._told = True
+        if self._receiving.locked() or self._owed:
+            raise ConnectionLost(str(loss)) from loss.__cause__
+        self._tell()
 
     # ---- sending -------------------------------------------------------------------------------------------------
 
     def send(self, service: str, frame: bytes, timeout: float) -> None:
         queue = self.settings.service_queue(service)
         with self._turn(timeout):
-            self._tell()
+            self._tell_sender()
             address = self.address
             wire = self._connect(timeout)
             if self.address != address:
@@ -155,7 +175,11 @@ class AmqpLink(Link):
             try:
                 wire.request(queue, frame, address)
             except Exception as error:
-                raise self._lose(error) from error
+                self._loss = self._lose(error)
+                self._tell_sender()
+            self._owed += 1
+            if not self._receiving.locked():
+                self._loss = None
         if self._inflow:  # the driver reads before it writes, so the socket will not wake the reader for these
             self._waker.set()
 
@@ -221,6 +245,7 @@ class AmqpLink(Link):
             arrived = inflow.arrived.popleft()
         except IndexError:  # the pulse found the connection broken just now
             return None
+        self._owed = max(0, self._owed - 1)
         if self.role.kind == "feed":
             self._settle(arrived, accepted=True)  # a copy is ours alone: it is done with once it is handed out
         return arrived
@@ -242,7 +267,7 @@ class AmqpLink(Link):
         own = self._polled[1]
         if wire.buffered():
             return True
-        ready = [descriptor for descriptor, _ in self._poll.poll(timeout * 1000)]
+        ready = [descriptor for descriptor, _ in self._poll.poll(min(timeout, LONGEST) * 1000)]
         if ready != [own]:
             self._waker.clear()
         return own in ready

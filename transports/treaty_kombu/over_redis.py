@@ -82,12 +82,12 @@ class RedisLink(Link):
     # ---- connecting ----------------------------------------------------------------------------------------------
 
     def open(self) -> None:
+        if self.role.kind != "work":
+            return  # whoever dials connects with the first use, which knows how long it may take
         with self._turn(self.settings.connect_timeout) as asking:
-            if self.role.kind == "work":
-                self._say_present(asking)
-                self._check_policy(asking)
-        if self.role.kind == "work":
-            self._pulse = Pulse("presence", _PRESENT_EVERY, self._beat)
+            self._say_present(asking, self.settings.io_timeout)
+            self._check_policy(asking)
+        self._pulse = Pulse("presence", _PRESENT_EVERY, self._beat)
 
     @contextmanager
     def _turn(self, timeout: float) -> Iterator[Wire]:
@@ -101,8 +101,8 @@ class RedisLink(Link):
                 if timeout <= 0:
                     raise Unavailable(f"not connected to {self.settings.shown}, and there is no time to connect")
                 self._broker = self._broker or Broker(self.settings, timeout)
-                self._taking = self._taking or (self._broker.wire() if self._source else None)
-                self._asking = self._broker.wire()
+                self._taking = self._taking or (self._broker.wire(timeout) if self._source else None)
+                self._asking = self._broker.wire(timeout)
             yield self._asking
         finally:
             self._lock.release()
@@ -120,19 +120,20 @@ class RedisLink(Link):
     def _presence(self, service: str) -> str:
         return self.settings.own_name("alive", service)
 
-    def _say_present(self, asking: Wire) -> None:
+    def _say_present(self, asking: Wire, timeout: float) -> None:
         key = self._presence(self.role.name)
         asking.ask(
-            self.settings.io_timeout,
+            timeout,
             ("SADD", key, self.token),
             ("PEXPIRE", key, int(_PRESENT_FOR * 1000)),
             ("PEXPIRE", self._source, int(_KEPT_FOR * 1000)),
         )
 
     def _beat(self) -> None:
-        with self._turn(self.settings.io_timeout) as asking:
+        # No longer than until the next one: others may want the connection, and one who closes waits for this.
+        with self._turn(_PRESENT_EVERY) as asking:
             if not self._closing:
-                self._say_present(asking)
+                self._say_present(asking, _PRESENT_EVERY)
 
     def _look_after_sent(self, timeout: float) -> None:
         """Take back what waits for services that have gone since we sent it."""
@@ -144,7 +145,8 @@ class RedisLink(Link):
             with self._turn(timeout) as asking:
                 self._sent = {service: at for service, at in self._sent.items() if at > now - _ASK_FOR}
                 services = list(self._sent)
-                there = asking.ask(timeout, *(("EXISTS", self._presence(service)) for service in services))
+                look = (("EXISTS", self._presence(service)) for service in services)
+                there = asking.ask(timeout, *look, least=timeout)
                 for service, present in zip(services, there, strict=True):
                     if not present:
                         self._take_back(asking, self.settings.service_queue(service), timeout)
@@ -207,8 +209,8 @@ class RedisLink(Link):
                     raise ClosedError("closed while waiting")
                 now = time.monotonic()
                 left = max(0.0, deadline - now)
-                if now >= self._ask_at:
-                    self._look_after_sent(min(left, _SOON))
+                if now >= self._ask_at and left >= _SOON:
+                    self._look_after_sent(_SOON)
                 if self._returned:
                     raise Unavailable("nobody serves this any more", frame=self._returned.popleft())
                 taking = self._taking if self._popped_at is not None else self._ready_to_pop(left)
@@ -343,29 +345,31 @@ class RedisLink(Link):
                 return
             self._closing = True
             self._places.notify_all()
+        if self._broker is not None:
+            listens = self.role.kind != "work" or self._last_word("SREM", self._presence(self.role.name), self.token)
+            self._await_reader(nudge=listens)
+            if listens:
+                self._last_word("DEL", self._wake, *filter(None, [self.address]))
         if self._pulse is not None:
             self._pulse.stop()
-        if self._broker is not None:
-            if self.role.kind == "work":
-                self._last_word("SREM", self._presence(self.role.name), self.token)
-            self._await_reader()
-            self._last_word("DEL", self._wake, *filter(None, [self.address]))
         with self._lock:
             broker, self._broker, self._asking = self._broker, None, None
         if broker is not None:
             broker.close()
 
-    def _last_word(self, *command: str) -> None:
-        """Tell the server, if it listens: all that we leave there expires by itself."""
+    def _last_word(self, *command: str) -> bool:
+        """Tell the server, and return whether it listens: all that we leave there expires by itself."""
         try:
             with self._turn(_SOON) as asking:
                 asking.ask(_SOON, command)
         except (TransportError, ClosedError) as error:
             log.debug("closing: %s", error)
+            return False
+        return True
 
-    def _await_reader(self) -> None:
+    def _await_reader(self, *, nudge: bool) -> None:
         """Wait until nobody is inside ``receive``, and for a pop that is under way: it may have taken a request."""
-        if self._receiving.locked() or self._popped_at is not None:
+        if nudge and (self._receiving.locked() or self._popped_at is not None):
             self._nudge()
         if not self._receiving.acquire(timeout=_POP):
             return

@@ -15,7 +15,7 @@ from treaty import ClosedError, ConnectionLost, TransportError, Unavailable
 
 from .envelope import unpack
 from .link import Arrived, Link, Role, log, text
-from .redis_wire import Broker
+from .redis_wire import Broker, be_patient
 from .settings import Settings
 
 #: How often a reader looks up from the socket, in case nothing else tells it that the end was closed.
@@ -40,11 +40,12 @@ class RedisFeed(Link):
 
     def _subscribe(self, timeout: float) -> None:
         """Connect, and return when the server has confirmed both subscriptions. Raises ``Unavailable``."""
-        deadline = time.monotonic() + self.settings.io_timeout
+        deadline = time.monotonic() + max(_LOOK, min(timeout, self.settings.io_timeout))
         self._broker = Broker(self.settings, timeout)
         self._pubsub = self._broker.channel.client.pubsub()
         try:
             self._pubsub.subscribe(self._topic, self._wake)
+            be_patient(self._pubsub.connection, self.settings)
             missing = 2
             while missing:
                 message = self._pubsub.get_message(timeout=max(0.0, deadline - time.monotonic()))
@@ -134,7 +135,7 @@ class RedisFeed(Link):
         broker = self._broker
         if broker is not None and self._receiving.locked():
             try:
-                broker.wire().ask(_LOOK, ("PUBLISH", self._wake, b""))
+                broker.wire(_LOOK).ask(_LOOK, ("PUBLISH", self._wake, b""), least=_LOOK)
             except (TransportError, OSError) as error:
                 log.debug("closing: %s", error)
         with self._receiving:

@@ -41,8 +41,8 @@ class Broker:
             transport_options={
                 "ack_emulation": False,
                 "health_check_interval": 0,
-                "socket_connect_timeout": min(timeout, settings.connect_timeout),
-                "socket_timeout": settings.io_timeout,
+                "socket_connect_timeout": _bounded(timeout, settings),
+                "socket_timeout": _bounded(timeout, settings),  # until the connection stands
                 "socket_keepalive": True,
             },
         )
@@ -53,10 +53,14 @@ class Broker:
             raise Unavailable(f"cannot connect to {self.shown}: {text(error)}") from error
         self.pool: Final = self.channel.client.connection_pool
 
-    def wire(self) -> Wire:
-        """One more connection. Raises ``Unavailable``."""
+    def wire(self, timeout: float) -> Wire:
+        """One more connection, within about ``timeout`` seconds. Raises ``Unavailable``."""
+        limit = _bounded(timeout, self._settings)
+        self.pool.connection_kwargs.update(socket_connect_timeout=limit, socket_timeout=limit)
         try:
-            return Wire(self.pool.get_connection(), self.channel.ResponseError, self._settings)
+            connection = self.pool.get_connection()
+            be_patient(connection, self._settings)
+            return Wire(connection, self.channel.ResponseError, self._settings)
         except Exception as error:
             raise Unavailable(f"cannot connect to {self.shown}: {text(error)}") from error
 
@@ -71,7 +75,7 @@ class Wire:
 
     def __init__(self, connection: Any, refusal: type[Exception], settings: Settings) -> None:
         self._connection: Final = connection
-        self._connect_timeout: Final = settings.connect_timeout
+        self._settings: Final = settings
         self._refusal: Final = refusal
         self._shown: Final = settings.shown
         self._live = True
@@ -81,8 +85,10 @@ class Wire:
         if self._live:
             return
         try:
-            self._connection.socket_connect_timeout = max(_LEAST, min(timeout, self._connect_timeout))
+            limit = _bounded(timeout, self._settings)
+            self._connection.socket_connect_timeout = self._connection.socket_timeout = limit
             self._connection.connect()
+            be_patient(self._connection, self._settings)
         except Exception as error:
             self._connection.disconnect()
             raise Unavailable(f"cannot connect to {self._shown}: {text(error)}") from error
@@ -115,8 +121,13 @@ class Wire:
         except self._refusal as refusal:
             return refusal
 
-    def ask(self, timeout: float, *commands: tuple[str | bytes | int, ...]) -> list[Any]:
+    def ask(self, timeout: float, *commands: tuple[str | bytes | int, ...], least: float = _ANSWER) -> list[Any]:
         """Send commands in one piece and wait for their answers.
+
+        Args:
+            timeout: seconds for connecting, if need be, and for the answers.
+            commands: what to send.
+            least: seconds that the answers are waited for at least, since the commands are on their way.
 
         Raises:
             Unavailable: not connected, or the server refused: nothing happened.
@@ -124,7 +135,7 @@ class Wire:
         """
         self._check_idle()
         self.connect(timeout)
-        deadline = time.monotonic() + max(timeout, _ANSWER)
+        deadline = time.monotonic() + max(timeout, least)
         try:
             self.write(*commands)
             answers = []
@@ -149,6 +160,21 @@ class Wire:
                 stale = True
             if stale:
                 self.drop()
+
+
+def _bounded(timeout: float, settings: Settings) -> float:
+    return max(_LEAST, min(timeout, settings.connect_timeout))
+
+
+def be_patient(connection: Any, settings: Settings) -> None:
+    """Give a connection that stands the time for each write and answer that it is to have from now on.
+
+    The driver waits as long for the first words of a server as for any other, and has no way to change that later. A
+    server that takes connections and says nothing would otherwise hold up a caller far beyond its timeout.
+    """
+    connection.socket_timeout = settings.io_timeout
+    connection._sock.settimeout(settings.io_timeout)  # noqa: SLF001 - see above
+    connection._parser.on_connect(connection)  # noqa: SLF001 - it has a copy; nothing is unread now
 
 
 def _tls(settings: Settings) -> Any:

@@ -19,7 +19,6 @@ from treaty import (
     Line,
     MissingExtra,
     Transport,
-    Unavailable,
     check_name,
 )
 
@@ -50,8 +49,7 @@ class KombuTransport(Transport):
 
     def dial(self) -> Line:
         self.check()
-        line = KombuLine(self, self._link_class(self.settings, Role("replies")))
-        return self._keep(line, needed=False)  # a broker that cannot be reached now is the first send's business
+        return self._keep(KombuLine(self, self._link_class(self.settings, Role("replies"))))
 
     def serve(self, service: str, capacity: int = 1) -> Inbox:
         self.check()
@@ -89,14 +87,10 @@ class KombuTransport(Transport):
         if publisher is not None:
             publisher.close()
 
-    def _keep(self, end: _End, *, needed: bool = True) -> _End:
+    def _keep(self, end: _End) -> _End:
         """Open an end and remember it until it is closed."""
         try:
-            try:
-                end.link.open()
-            except Unavailable:
-                if needed:
-                    raise
+            end.link.open()
             with self._lock:
                 self.check()
                 self._ends.add(end)

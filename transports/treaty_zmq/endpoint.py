@@ -216,7 +216,8 @@ class Endpoint:
         return self._channels.owes
 
     def _alert(self) -> None:
-        if self.leader is not None and self._port.readable():
+        # A socket that was closed meanwhile must not be asked, and whoever leads is to see that it was.
+        if self.leader is not None and (self._closed or self._port.readable()):
             self.leader.waker.wake()
 
     def close(self) -> None:

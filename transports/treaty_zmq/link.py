@@ -31,6 +31,9 @@ from .watch import Watch
 
 #: Seconds between two looks of a sender that waits for a connection or for room. Another thread may take the signal.
 _LOOK: Final = 0.01
+#: Seconds for which a look at the connection counts: it costs as much as a message. What is sent to a connection that
+#: was lost meanwhile is lost as what was sent just before, and the receiving thread is told.
+_FRESH: Final = 0.0005
 
 
 class Link:
@@ -46,6 +49,8 @@ class Link:
         self._flowing = False  # whether the last message was there without waiting for it
         self._closed = False
         self._lost = False  # and the receiving thread is to be told
+        self._owed = 0  # about how many answers are still to come on this connection
+        self._looked = 0.0  # when somebody last looked after the connection
         self._saved: deque[list[bytes]] = deque()  # what a connection brought before it was lost
         self._waker = Waker()
         self._context = contexts.take()
@@ -82,11 +87,15 @@ class Link:
                 if self._closed:
                     raise ClosedError("closed while sending")
                 try:
-                    # A waiting thread notices a loss by itself, and at once. Without one, nobody is told of it:
+                    # A waiting thread notices a loss by itself, and at once. One that is between two waits has come back
+                    # and been told long before there is another connection. If nobody has come by then, nobody waits:
                     # what is sent from here on is not lost, and an error could not say so.
-                    if (not self._waiting or until) and self._notice():
-                        self._lost = self._lost or self._waiting
+                    waited_for = self._turn.locked() or self._owed > 0
+                    if (not self._waiting or until) and self._stale() and self._notice():
+                        self._lost = self._lost or waited_for
                     if (self._watch.up if self._watch else self._binding) and self._port.put(*parts) is Sent.DONE:
+                        self._owed += 1
+                        self._lost = self._lost and self._turn.locked()
                         return
                 finally:
                     if self._waiting and (self._saved or self._lost or self._port.readable()):
@@ -113,7 +122,7 @@ class Link:
                 with self._lock:
                     if self._closed:
                         raise ClosedError("closed while receiving")
-                    if look and self._notice():
+                    if look and (until or self._stale()) and self._notice():
                         self._lost = True
                     message = self._next(sure=until > 0)
                     if message is not None:
@@ -133,7 +142,7 @@ class Link:
 
     def _next(self, *, sure: bool) -> list[bytes] | None:
         if self._saved:
-            return self._saved.popleft()
+            return self._answered(self._saved.popleft())
         if self._lost:
             self._lost = False
             raise ConnectionLost(f"the connection to {self._address.url} was lost")
@@ -141,7 +150,21 @@ class Link:
         # than failing.
         message = self._port.take() if sure or self._flowing or self._port.readable() else None
         self._flowing = message is not None and not sure
+        return self._answered(message) if message is not None else None
+
+    def _answered(self, message: list[bytes]) -> list[bytes]:
+        self._owed = max(0, self._owed - 1)
         return message
+
+    def _stale(self) -> bool:
+        """Whether it is time to look after the connection; if so, that is done now."""
+        if self._watch is None:
+            return True
+        now = time.monotonic()
+        if now - self._looked < _FRESH:
+            return False
+        self._looked = now
+        return True
 
     def _notice(self) -> bool:
         """Whether the connection was lost since the last time. Keeps what it brought, drops what did not get out."""
@@ -149,11 +172,13 @@ class Link:
             known = self._binding
             if NAMES.binding(self._address.rest) != known:
                 self._save()
+                self._owed = 0
                 self._binding = NAMES.connect(self._address.rest, self._port.socket, known)
             return known not in {0, self._binding}
         if not self._watch.look():
             return False
         self._save()
+        self._owed = 0
         if not self._watch.up:  # a socket that only disconnects may still deliver later
             self._watch.close()
             self._port.socket.close(linger=0)

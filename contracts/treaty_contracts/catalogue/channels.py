@@ -8,12 +8,17 @@ Silence is never waited for: a marker is published the same way, and must be the
 from __future__ import annotations
 
 import queue
+import time
+from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
 
 from treaty import Inbox, Notification, matches
+from treaty_contracts import judging
+from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
+from treaty_contracts.expect import timed
 from treaty_contracts.registry import Level, Strength, rule
 
 _NEEDS = ("notifications",)
@@ -39,7 +44,7 @@ def _next(bench: Bench, feed: Inbox, what: str = "what was published") -> bytes:
     sentence="When ``subscribe`` has returned, what is published from then on arrives, unchanged.",
     intent="Whoever subscribes and then reads the present state must not miss the change in between.",
     causes=("the subscription is still on its way when subscribe returns", "the first frames open a connection"),
-    mutants=("late-subscription", "loses-every-nth-notification", "lies-about-notifications"),
+    mutants=("late-subscription", "lies-about-notifications", "loses-every-nth-notification"),
     strength=Strength.STOCHASTIC,
 )
 def subscribed_on_return(bench: Bench) -> None:
@@ -49,10 +54,10 @@ def subscribed_on_return(bench: Bench) -> None:
         publish(channel, b"nobody listens yet")
         feed = bench.feed(channel)
         frames = [bytes([number, index]) * 100 for index in range(bench.profile.burst)]
-        for frame in frames:
+        for frame in (*frames, b"fence"):
             publish(channel, frame)
-        got = [_next(bench, feed) for _ in frames]
-        bench.expect.equal(sorted(got), sorted(frames), "what a subscriber gets")
+        got = bench.gather(feed, len(frames), b"fence")
+        bench.expect.judged(judging.complete(frames, got, "what a subscriber gets"))
 
 
 @rule(
@@ -63,6 +68,7 @@ def subscribed_on_return(bench: Bench) -> None:
     intent="A change that arrives before the one that it rests on is read wrongly.",
     causes=("several connections or threads publish", "frames are put back at the end"),
     mutants=("reorders-notifications",),
+    requires=("LINE-008", "NOTE-001"),
     strength=Strength.STOCHASTIC,
 )
 def notifications_keep_order(bench: Bench) -> None:
@@ -71,7 +77,9 @@ def notifications_keep_order(bench: Bench) -> None:
     frames = [b"%06d" % number for number in range(bench.profile.burst * 2)]
     for frame in frames:
         publish(channel, frame)
-    bench.expect.equal([_next(bench, feed) for _ in frames], frames, "what a subscriber gets, in order")
+    publish(channel, b"fence")
+    got = bench.gather(feed, len(frames), b"fence")
+    bench.expect.judged(judging.in_order(frames, got, "what a subscriber gets, in order"))
 
 
 @rule(
@@ -81,7 +89,8 @@ def notifications_keep_order(bench: Bench) -> None:
     sentence="Nothing arrives after a subscription was closed, and closing one ends no other.",
     intent="A callback that runs after it was removed runs on what is gone.",
     causes=("unsubscribing is not waited for", "the channel is left for all"),
-    mutants=("keeps-sending", "close-unsubscribes-all"),
+    mutants=("close-unsubscribes-all", "keeps-listening", "subscribers-compete"),
+    requires=("NOTE-001",),
 )
 def nothing_after_close(bench: Bench) -> None:
     subject = bench.subject()
@@ -97,8 +106,9 @@ def nothing_after_close(bench: Bench) -> None:
     bench.did("one of two subscriptions was closed; three more notifications were published")
     for number in (2, 3, 4):
         subject.publish("later", number)
-    bench.expect.equal([next_heard(bench, kept).data for _ in range(3)], [2, 3, 4], "what the one that stayed hears")
-    bench.expect.equal(left.qsize(), 0, "how much the one that was closed hears")
+    heard_on = sorted(next_heard(bench, kept).data for _ in range(3))
+    bench.expect.equal(heard_on, [2, 3, 4], "what the one that stayed hears")
+    bench.expect.that(bench.stays(left.empty), "the one that was closed hears nothing", list(left.queue))
 
 
 @rule(
@@ -108,7 +118,8 @@ def nothing_after_close(bench: Bench) -> None:
     sentence="A subscriber gets what its channel and its pattern match as whole words, and nothing else.",
     intent="Brokers disagree about wildcards and prefixes; Treaty has one definition.",
     causes=("the channel is used as a prefix", "the library's own pattern language reads the topic"),
-    mutants=("channels-match-prefixes", "subscribes-to-everything"),
+    mutants=("channels-match-prefixes", "patterns-are-prefixes", "subscribes-to-everything", "subscribers-compete"),
+    requires=("LINE-004", "NOTE-001"),
     strength=Strength.STOCHASTIC,
 )
 def topics_match_whole(bench: Bench) -> None:
@@ -125,18 +136,24 @@ def topics_match_whole(bench: Bench) -> None:
     def check(topic: str) -> None:
         neighbour.publish(topic, "of another channel")
         subject.publish(topic, topic)
+        wanted = {everything: every}
+        if matches(pattern, f"{subject.name}.{topic}"):
+            wanted[pattern] = some
+        for which, heard in wanted.items():
+            bench.expect.equal(next_heard(bench, heard).data, topic, f"what {which!r} hears of {topic!r}")
+        # Only now, as it may overtake where order is not kept.
         subject.publish("Host.fence", "fence")
-        wanted = [topic] if matches(pattern, f"{subject.name}.{topic}") else []
-        bench.expect.equal(_up_to_fence(bench, some), wanted, f"what {pattern!r} hears of {topic!r}")
-        bench.expect.equal(_up_to_fence(bench, every), [topic], f"what {everything!r} hears of {topic!r}")
+        for which, heard in ((everything, every), (pattern, some)):
+            bench.expect.equal(next_heard(bench, heard).data, "fence", f"what {which!r} hears after {topic!r}")
 
-    bench.each(drawn, check)
+    bench.each(drawn, check, trips=3)
     bench.did("published beside a channel, below the core: the marker must be the first thing that arrives")
     feed, publish = bench.feed(subject.name), bench.transport("service").publish
     for channel in (f"{subject.name}x", subject.name[:-1], f"{subject.name}-x"):
         publish(channel, b"of another channel")
     publish(subject.name, b"marker")
-    bench.expect.equal(_next(bench, feed), b"marker", "the first frame of the channel")
+    heard = {subject.name: [_next(bench, feed)]}
+    bench.expect.judged(judging.isolated({subject.name: [b"marker"]}, heard, "the first frame of the channel"))
 
 
 @rule(
@@ -146,7 +163,8 @@ def topics_match_whole(bench: Bench) -> None:
     sentence="Each subscriber of a channel gets its own copy of every notification, once.",
     intent="Subscribers do not compete: each one keeps a state of its own up to date.",
     causes=("subscribers share a queue", "two subscriptions of one connection are one to the library"),
-    mutants=("subscribers-compete", "duplicates-notifications"),
+    mutants=("duplicates-notifications", "subscribers-compete"),
+    requires=("NOTE-001",),
 )
 def own_copy_each(bench: Bench) -> None:
     publish, channel = _publisher(bench), bench.name("c")
@@ -156,8 +174,8 @@ def own_copy_each(bench: Bench) -> None:
     for frame in (*frames, b"fence"):
         publish(channel, frame)
     for number, feed in enumerate(feeds):
-        got = sorted(_next(bench, feed) for _ in range(len(frames) + 1))
-        bench.expect.equal(got, sorted((*frames, b"fence")), f"what subscriber {number} gets")
+        got = bench.gather(feed, len(frames), b"fence")
+        bench.expect.judged(judging.exactly_once(frames, got, f"what subscriber {number} gets"))
 
 
 @rule(
@@ -167,17 +185,25 @@ def own_copy_each(bench: Bench) -> None:
     sentence="A subscriber that does not read delays neither the publisher nor any other subscriber.",
     intent="One stuck dashboard must not stop the system that it watches.",
     causes=("publishing waits for every subscriber", "one buffer serves all"),
-    mutants=("blocks-on-slow-subscriber",),
+    mutants=("blocks-on-slow-subscriber", "duplicates-notifications", "subscribers-compete"),
+    requires=("NOTE-001",),
 )
 def slow_subscriber_delays_nobody(bench: Bench) -> None:
     publish, channel = _publisher(bench), bench.name("c")
     bench.feed(channel)
     reading = bench.feed(channel)
-    frames = [b"%06d" % number + bytes(1024) for number in range(bench.profile.burst * 4)]
-    bench.did(f"one subscriber never read; {len(frames)} frames of 1 KiB were published")
-    for frame in frames:
-        publish(channel, frame)
-        bench.expect.equal(_next(bench, reading), frame, "what the subscriber that reads gets")
+    bench.did(f"one subscriber never read; {bench.profile.burst * 4} frames of 1 KiB were published")
+    for part in range(4):
+        frames = [b"%d %06d" % (part, number) + bytes(1024) for number in range(bench.profile.burst)]
+
+        def publish_all(frames: list[bytes] = frames) -> None:
+            for frame in frames:
+                publish(channel, frame)
+
+        publishing = Aside(publish_all)
+        got = [_next(bench, reading) for _ in frames]
+        publishing.result(bench.times.arrive)
+        bench.expect.judged(judging.complete(frames, got, "what the subscriber that reads gets"))
 
 
 @rule(
@@ -187,7 +213,8 @@ def slow_subscriber_delays_nobody(bench: Bench) -> None:
     sentence="A frame that is published twice, as at-least-once transports do, reaches the callback once.",
     intent="A duplicate carries the same id, so that nobody acts on it twice.",
     causes=("duplicates are sealed anew, with an id of their own",),
-    mutants=("new-id-for-duplicates",),
+    mutants=("hears-replays",),
+    requires=("NOTE-001",),
 )
 def duplicates_are_heard_once(bench: Bench) -> None:
     subject, client = bench.subject(), bench.client()
@@ -209,6 +236,7 @@ def duplicates_are_heard_once(bench: Bench) -> None:
     intent="One notification that a program cannot digest must not make it deaf.",
     causes=("the reading thread ends with the exception",),
     mutants=("unsubscribes-on-raise",),
+    requires=("NOTE-001",),
 )
 def raising_callback_stays(bench: Bench) -> None:
     subject, client = bench.subject(), bench.client()
@@ -224,16 +252,111 @@ def raising_callback_stays(bench: Bench) -> None:
         bench.expect.equal(next_heard(bench, heard).data, number, "what a callback that raises hears")
 
 
+@rule(
+    "NOTE-010",
+    level=Level.MUST,
+    needs=_NEEDS,
+    sentence="``receive`` of a subscription keeps its timeout, and wakes for a notification at once.",
+    intent="A program that listens must be able to do something else in time, and to hear of a change soon.",
+    causes=("subscriptions are polled", "the wait of a subscription takes another way than that of a service"),
+    mutants=("polls-notifications-slowly", "subscription-ignores-timeout"),
+    strength=Strength.STOCHASTIC,
+    requires=("LINE-003", "LINE-004", "NOTE-001"),
+)
+def subscription_keeps_time(bench: Bench) -> None:
+    publish, channel = _publisher(bench), bench.name("c")
+    feed = bench.feed(channel)
+
+    def silent(timeout: float) -> float:
+        got, took = timed(partial(feed.receive, timeout))
+        bench.expect.equal(got, None, f"receive({timeout:g}) when nothing was published")
+        bench.expect.that(took >= timeout * 0.9, f"receive({timeout:g}): not earlier", f"{took:.3f} s")
+        return took
+
+    def wakes() -> float:
+        took = []
+        for _ in range(bench.profile.rounds + 2):
+            waiting = Aside(partial(feed.receive, bench.times.slack * 2))
+            waiting.begun.wait(bench.times.arrive)
+            published = time.monotonic()
+            publish(channel, b"news")
+            if waiting.result(bench.times.arrive) is None:
+                _next(bench, feed)
+                return bench.times.slack * 2
+            took.append(waiting.at - published)
+        return min(took)
+
+    bench.did("received where nothing was published; then published while a thread waited, a few times")
+    for timeout in (0.0, 0.05):
+        what = f"receive({timeout:g}) of a subscription"
+        bench.expect.promptly(partial(silent, timeout), timeout + bench.times.slack, what)
+    bench.expect.promptly(wakes, bench.times.wake, "from publish to a subscription that waits, the best of a few")
+
+
+@rule(
+    "NOTE-011",
+    level=Level.MUST,
+    needs=_NEEDS,
+    sentence="A notification need not be settled, and replies to it go nowhere.",
+    intent="Whoever listens has no place to give free, and nobody to answer to.",
+    causes=("a subscription has the capacity of an inbox", "a reply to a notification is delivered, or raises"),
+    mutants=("notifications-take-places", "duplicates-notifications", "subscribers-compete"),
+    requires=("NOTE-001",),
+)
+def notifications_are_one_way(bench: Bench) -> None:
+    publish, channel = _publisher(bench), bench.name("c")
+    feed, bystander, line = bench.feed(channel), bench.feed(channel), bench.line()
+    service = bench.name()
+    inbox = bench.inbox(service)
+    frames = [b"%06d" % number for number in range(bench.profile.burst)]
+    bench.did(f"replied to {len(frames)} notifications and settled none but the last, which was settled three times")
+    for frame in frames:
+        publish(channel, frame)
+    deliveries = [bench.arrives(feed, "a notification while others are not settled") for _ in frames]
+    for delivery in deliveries:
+        delivery.reply(b"to nobody")
+    for accepted in (True, False, True):
+        deliveries[-1].settle(accepted)
+    publish(channel, b"fence")
+    for one in (feed, bystander):
+        count = 0 if one is feed else len(frames)
+        got = bench.gather(one, count, b"fence")
+        bench.expect.equal(sorted(got), frames[:count], "what a subscriber gets besides")
+    bench.round_trip(line, inbox, service)
+
+
+@rule(
+    "NOTE-012",
+    level=Level.MUST,
+    needs=_NEEDS,
+    sentence="Any number of threads may publish at the same time: each notification arrives once and whole.",
+    intent="The handlers of one service run in many threads, and all of them publish.",
+    causes=("a socket that is not thread-safe is used without a lock", "parts of two frames are interleaved"),
+    mutants=("interleaves-notifications", "blocks-on-slow-subscriber"),
+    strength=Strength.STOCHASTIC,
+    requires=("NOTE-001",),
+)
+def many_threads_publish(bench: Bench) -> None:
+    publish, channel = _publisher(bench), bench.name("c")
+    feed = bench.feed(channel)
+    shares = [[b"%d:%d:" % (one, n) + b"x" * (n * 37) for n in range(bench.profile.burst)] for one in range(4)]
+
+    def publish_all(frames: list[bytes]) -> None:
+        for frame in frames:
+            publish(channel, frame)
+
+    bench.did(f"{len(shares)} threads published {bench.profile.burst} notifications each, and then came a last one")
+    for publishing in [Aside(partial(publish_all, share)) for share in shares]:
+        publishing.result(bench.profile.limit)
+    publish(channel, b"last")
+    sent = [frame for share in shares for frame in share]
+    got = bench.gather(feed, len(sent), b"last")
+    bench.expect.judged(judging.complete(sent, got, "the notifications that arrive"))
+
+
 def next_heard(bench: Bench, heard: queue.Queue[Notification]) -> Notification:
     """Return the next notification that a callback put into a queue, which must come."""
     try:
         return heard.get(timeout=bench.times.arrive)
     except queue.Empty:
         bench.expect.never("a notification that was published is heard", "nothing")
-
-
-def _up_to_fence(bench: Bench, heard: queue.Queue[Notification]) -> list[Any]:
-    found: list[Any] = []
-    while (data := next_heard(bench, heard).data) != "fence":
-        found.append(data)
-    return found

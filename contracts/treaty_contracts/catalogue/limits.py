@@ -1,4 +1,4 @@
-"""LINE and CALL: what is too large, and what nobody serves. Both must end typed, and leave the line usable.
+"""LINE and CALL: what is misnamed, too large, too much, or for nobody. All must end typed, and leave the line usable.
 
 It must not know how large any particular transport's frames may be: it asks the declaration.
 """
@@ -8,16 +8,42 @@ It must not know how large any particular transport's frames may be: it asks the
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Final
 
-from treaty import DeadlineExceeded, FrameTooLarge, Line, RemoteError, Unavailable
+from treaty import DeadlineExceeded, FrameTooLarge, InvalidTarget, Line, RemoteError, Unavailable
 from treaty.sealing import MAX_FRAME
+from treaty_contracts import judging
+from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
 from treaty_contracts.expect import timed
-from treaty_contracts.registry import BOTH, Level, rule
+from treaty_contracts.registry import BOTH, Level, Strength, rule
 
 #: Larger than any buffer on the way, and smaller than most limits.
 _MEDIUM: Final = 1024 * 1024 + 7
+#: How much of a frame that comes back there is at least.
+_RETURNED: Final = 60
+
+
+@rule(
+    "LINE-010",
+    level=Level.MUST,
+    sentence="A name that is no plain token raises InvalidTarget, in send, serve, publish and subscribe.",
+    intent="Separators and wildcards of the library below would let one name reach another one's frames.",
+    causes=("check_name is not called", "the library's own check speaks first"),
+    mutants=("takes-any-name",),
+)
+def names_are_checked(bench: Bench) -> None:
+    line = bench.line()
+    names = ("", "A", "a.b", "a/b", "a b", "*", "#", "ä", "a\x00", "-a", "a" * 65)
+    for name in names:
+        shown = f"the name {name[:8]!r}"
+        bench.expect.raises(InvalidTarget, partial(line.send, name, b"x", 0), f"send, {shown}")
+        bench.expect.raises(InvalidTarget, partial(bench.inbox, name), f"serve, {shown}")
+        if bench.guarantees.notifications:
+            bench.expect.raises(InvalidTarget, partial(bench.feed, name), f"subscribe, {shown}")
+            publish = bench.transport("service").publish
+            bench.expect.raises(InvalidTarget, partial(publish, name, b"x"), f"publish, {shown}")
 
 
 @rule(
@@ -30,7 +56,15 @@ _MEDIUM: Final = 1024 * 1024 + 7
         "the limit is not checked",
         "the connection is broken by the attempt",
     ),
-    mutants=("lies-about-max-frame", "no-size-check", "poisoned-by-size"),
+    mutants=(
+        "ends-the-process",
+        "foreign-error-in-send",
+        "hangs-for-ever",
+        "lies-about-max-frame",
+        "no-size-check",
+        "poisoned-by-size",
+    ),
+    requires=("LINE-001",),
 )
 def frame_limit(bench: Bench) -> None:
     service = bench.name()
@@ -63,6 +97,7 @@ def frame_limit(bench: Bench) -> None:
     intent="A caller that is told can try elsewhere; and it must be told about the right call.",
     causes=("the library drops what it cannot route", "the error does not carry the frame", "retrying for too long"),
     mutants=("lies-about-absence", "returns-the-wrong-frame"),
+    requires=("SETUP-003",),
 )
 def absence_is_noticed(bench: Bench) -> None:
     absence = bench.guarantees.notices_absence
@@ -83,6 +118,17 @@ def absence_is_noticed(bench: Bench) -> None:
     bench.expect.equal(bench.returns(line), b"answer", "what the line gets after a frame came back")
 
 
+def _returned(line: Line) -> list[bytes]:
+    """Return what waits at a line to be told as Unavailable."""
+    back: list[bytes] = []
+    while True:
+        try:
+            if line.receive(0) is None:
+                return back
+        except Unavailable as error:
+            back.append(error.frame or b"")
+
+
 def _comes_back(bench: Bench, line: Line, service: str, frame: bytes, limit: float) -> None:
     started = time.monotonic()
     at_once = False
@@ -95,10 +141,100 @@ def _comes_back(bench: Bench, line: Line, service: str, frame: bytes, limit: flo
         bench.expect.in_time(took, limit, "until the frame is known to be undeliverable")
         if at_once:
             back = error.frame or b""
-            fits = len(back) >= 60 and frame.startswith(back)
+            fits = len(back) >= _RETURNED and frame.startswith(back)
             bench.expect.that(fits, f"the frame that came back, or its first 64 bytes: {frame[:64]!r}", error.frame)
         return
     bench.expect.never(f"Unavailable in {limit:.2f} s", f"send returned, receive returned {got!r}")
+
+
+@rule(
+    "LINE-015",
+    level=Level.MUST,
+    sentence="One transport object may be used by any number of threads at once, to open and to close its ends.",
+    intent="A program has one transport, and does not say which of its threads uses it first.",
+    causes=("what is opened by the first user is opened twice", "the last one to close takes it from one who opens"),
+    mutants=("opens-without-a-lock",),
+    strength=Strength.STOCHASTIC,
+)
+def threads_share_a_transport(bench: Bench) -> None:
+    near, far = bench.open("client"), bench.open("service")
+    bench.did("four threads opened lines and inboxes of the same two transport objects, used them and closed them")
+
+    def live(_: int) -> None:
+        for _ in range(bench.profile.rounds):
+            service = bench.name()
+            inbox, line = far.serve(service, 1), near.dial()
+            bench.round_trip(line, inbox, service, service.encode())
+            line.close()
+            inbox.close()
+
+    for user in [Aside(partial(live, number)) for number in range(4)]:
+        user.result(bench.profile.limit)
+
+
+@rule(
+    "LINE-016",
+    level=Level.MUST,
+    sentence="No two open lines have the same address, unless replies find their way without one.",
+    intent="Replies go to an address; where two lines share one, each reads the other's.",
+    causes=("the address is the one of the connection, or of the process",),
+    mutants=("one-address-for-all",),
+)
+def addresses_are_distinct(bench: Bench) -> None:
+    lines = [bench.line(), bench.line(), bench.keep(bench.open("client").dial())]
+    inbox = bench.inbox(service := bench.name())
+    for line in lines:
+        bench.round_trip(line, inbox, service)
+    addresses = [line.address for line in lines]
+    bench.expect.that(len(set(filter(None, addresses))) == sum(map(bool, addresses)), "distinct addresses", addresses)
+
+
+#: How many bursts are sent while nobody reads, and after how many refusals it is enough.
+_UNREAD: Final = 25
+_REFUSED: Final = 10
+
+
+@rule(
+    "LINE-017",
+    level=Level.MUST,
+    requires=("SETUP-005", "LINE-001", "LINE-003"),
+    sentence="``send`` keeps its timeout when nobody reads, and what it gives up as Unavailable never arrives.",
+    intent="Whoever is told that a frame was certainly not delivered sends it again.",
+    causes=(
+        "send blocks until there is room",
+        "a frame that is given up stays in a buffer, and is written later",
+        "frames beyond the room are dropped silently",
+    ),
+    mutants=("gives-up-and-delivers", "send-waits-for-room"),
+)
+def unavailable_is_certain(bench: Bench) -> None:
+    service = bench.name()
+    inbox, line = bench.inbox(service, capacity=10_000), bench.line()
+    frames = [b"%06d" % number + bytes(8192) for number in range(bench.profile.burst * _UNREAD)]
+    accepted: list[bytes] = []
+    refused: list[bytes] = []
+    timeout = bench.times.brief / 10
+    bench.did(
+        f"sent frames of 8 KiB while nobody read, {len(frames)} of them or until some were refused; then read all"
+    )
+    until = time.monotonic() + bench.profile.budget * bench.target.time_scale
+    for frame in frames:
+        # More than the kernel and most queues take; where a broker takes everything, no more than there is time for.
+        if len(refused) >= _REFUSED or time.monotonic() > until:
+            break
+        try:
+            took = timed(partial(line.send, service, frame, timeout))[1]
+            accepted.append(frame)
+            bench.expect.in_time(took, timeout + bench.times.arrive / 2, f"send with {timeout:g} s")
+        except Unavailable:
+            refused.append(frame)
+    tried = frames[: len(accepted) + len(refused)]
+    sending = bench.sends(line, service, [b"last"])
+    arrived = bench.gather(inbox, len(accepted), b"last")
+    sending.result(bench.times.arrive)
+    starts = {frame[:_RETURNED]: frame for frame in frames}
+    refused += [starts[back[:_RETURNED]] for back in _returned(line)]
+    bench.expect.judged(judging.certain(tried, refused, arrived, "frames while nobody reads"))
 
 
 @rule(
@@ -108,7 +244,8 @@ def _comes_back(bench: Bench, line: Line, service: str, frame: bytes, limit: flo
     sentence="A request or a result over the size limit is FrameTooLarge at the caller, and the next call works.",
     intent="Nobody should learn about a limit from a call that never ends.",
     causes=("the frame is dropped below the core", "the attempt leaves the connection in an odd state"),
-    mutants=("swallows-frame-too-large", "poisoned-by-size"),
+    mutants=("misnames-too-large",),
+    requires=("LINE-012", "CALL-004"),
 )
 def size_limit(bench: Bench) -> None:
     subject, client = bench.subject(), bench.client()
@@ -130,6 +267,7 @@ def size_limit(bench: Bench) -> None:
     intent="Who asks again after an answer runs things twice; who does not after a lost frame loses them.",
     causes=("everything becomes one error", "absence is reported as an answer"),
     mutants=("merges-errors",),
+    requires=("LINE-013", "CALL-004"),
 )
 def failures_are_told_apart(bench: Bench) -> None:
     subject, client = bench.subject(), bench.client()
@@ -137,7 +275,14 @@ def failures_are_told_apart(bench: Bench) -> None:
     bench.expect.that(isinstance(answered, RemoteError), "RemoteError for what a handler raised", repr(answered))
     absence = bench.guarantees.notices_absence
     timeout = bench.times.brief if absence is None else absence * bench.target.time_scale + bench.times.slack
-    wanted = DeadlineExceeded if absence is None else Unavailable
-    ended, took = timed(lambda: bench.call(client, f"{bench.name()}.echo", timeout=timeout))
-    bench.expect.that(isinstance(ended.error, wanted), f"{wanted.__name__} for an absent service", repr(ended.error))
-    bench.expect.in_time(took, timeout + bench.times.slack, "a call to an absent service")
+    # Whoever notices without having declared it is told so elsewhere.
+    wanted = (DeadlineExceeded, Unavailable) if absence is None else (Unavailable,)
+
+    def once() -> float:
+        ended = bench.call(client, f"{bench.name()}.echo", timeout=timeout)
+        fits = isinstance(ended.error, wanted)
+        words = " or ".join(kind.__name__ for kind in wanted)
+        bench.expect.that(fits, f"{words} for an absent service", repr(ended.error))
+        return ended.seconds
+
+    bench.expect.promptly(once, timeout + bench.times.slack, "a call to an absent service")

@@ -7,15 +7,17 @@ No service and no client is involved: what fails here fails below everything els
 
 from __future__ import annotations
 
+import math
 import time
-from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from statistics import median
 from threading import Event
 
 from hypothesis import strategies as st
 
-from treaty import ClosedError, Inbox, InvalidTarget, Line
+from treaty import ClosedError, Delivery, Inbox, Line
+from treaty_contracts import judging
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
 from treaty_contracts.expect import timed
@@ -28,8 +30,10 @@ _AWKWARD = (
 )  # fmt: skip
 #: How many wake-ups make a median, and how many medians there are to find one that no other program held up.
 _WAKE_UPS, _TRIES = 11, 3
+#: How often something is sent at most that is not to wait, to find once that nothing held up.
+_SENDS = 5
 #: Seconds after which a thread that has begun to receive is taken to be blocked.
-_BLOCKED = 0.01
+_BLOCKED = 0.005
 _EDGES = (254, 255, 256, 8191, 8192, 8193, 65_535, 65_536)
 
 
@@ -43,7 +47,8 @@ _EDGES = (254, 255, 256, 8191, 8192, 8193, 65_535, 65_536)
         "a terminator or a length field of 8 or 16 bits",
         "frames are joined, split or stripped",
     ),
-    mutants=("flips-a-bit", "cuts-at-nul", "cuts-at-64k"),
+    mutants=("cuts-at-64k", "cuts-at-nul", "flips-a-bit", "passes-through-text", "strips-blanks"),
+    requires=("SETUP-005",),
     strength=Strength.STOCHASTIC,
 )
 def bytes_travel_unchanged(bench: Bench) -> None:
@@ -88,13 +93,14 @@ def replies_reach_their_line(bench: Bench) -> None:
             delivery.settle()
         # One that gets nothing is waited for; what the others have got instead says where it went.
         waits = bench.times.arrive
-        got: list[bytes | None] = []
-        for line in lines:
-            got.append(line.receive(waits))
-            waits = 0.0 if got[-1] is None else waits
-        bench.expect.equal(got, [b"from %d" % number for number in range(len(lines))], "what the lines get")
+        got: dict[str, bytes | None] = {}
+        for number, line in enumerate(lines):
+            got[f"line {number}"] = came = line.receive(waits)
+            waits = 0.0 if came is None else waits
+        mine = {f"line {number}": b"from %d" % number for number in range(len(lines))}
+        bench.expect.judged(judging.own(mine, got, "what the lines get"))
 
-    bench.each(st.permutations(range(len(lines))), check)
+    bench.each(st.permutations(range(len(lines))), check, trips=2)
 
 
 @rule(
@@ -107,18 +113,29 @@ def replies_reach_their_line(bench: Bench) -> None:
         "a timeout of 0 means for ever to the library below",
         "a wake-up that brought nothing ends the wait",
     ),
-    mutants=("ignores-timeout", "returns-early"),
+    mutants=("ignores-timeout", "returns-early", "zero-is-for-ever"),
 )
 def receive_keeps_its_timeout(bench: Bench) -> None:
     service = bench.name()
     inbox, line = bench.inbox(service), bench.line()
     bench.round_trip(line, inbox, service)
-    for end, receive in (("line", line.receive), ("inbox", inbox.receive)):
-        for timeout in (0.0, 0.05, 0.15):
+
+    def keeps(end: str, receive: Callable[[float], object], timeout: float) -> None:
+        what = f"receive({timeout:g}) at the {end}"
+
+        def once() -> float:
             got, took = timed(partial(receive, timeout))
-            bench.expect.equal(got, None, f"receive({timeout:g}) at the {end} when nothing was sent")
-            bench.expect.in_time(took, timeout + bench.times.slack, f"receive({timeout:g}) at the {end}")
-            bench.expect.that(took >= timeout * 0.9, f"receive({timeout:g}) at the {end}: not earlier", f"{took:.3f} s")
+            bench.expect.equal(got, None, f"{what} when nothing was sent")
+            bench.expect.that(took >= timeout * 0.9, f"{what}: not earlier", f"{took:.3f} s")
+            return took
+
+        bench.expect.promptly(once, timeout + bench.times.slack, what)
+
+    for timeout in (0.0, 0.03, 0.1):
+        both = [Aside(partial(keeps, end, receive, timeout)) for end, receive in
+                (("line", line.receive), ("inbox", inbox.receive))]  # fmt: skip
+        for one in both:
+            one.result(bench.times.arrive * 3)
 
 
 @rule(
@@ -131,8 +148,9 @@ def receive_keeps_its_timeout(bench: Bench) -> None:
         "the wake-up is lost when it comes between check and wait",
         "another end holds the lock while it waits",
     ),
-    mutants=("never-wakes", "polls-slowly", "returns-late", "send-blocks"),
+    mutants=("holds-the-lock-while-blocked", "never-wakes", "polls-slowly", "returns-late", "send-blocks"),
     strength=Strength.STOCHASTIC,
+    requires=("SETUP-005",),
 )
 def receive_wakes_at_once(bench: Bench) -> None:
     service = bench.name()
@@ -141,43 +159,55 @@ def receive_wakes_at_once(bench: Bench) -> None:
     bench.did("waited at both ends in a thread each, and sent and replied once they were blocked; many times")
     # One wake-up may meet a busy machine, and so may a whole try: the median of the best try is what is judged.
     tries: list[tuple[float, float]] = []
-    for _ in range(_TRIES):
-        found = [_wake_up(bench, line, inbox, service) for _ in range(_WAKE_UPS)]
-        tries.append((median(at_inbox for at_inbox, _ in found), median(at_line for _, at_line in found)))
-        fastest = max(min(at_inbox for at_inbox, _ in found), min(at_line for _, at_line in found))
-        if max(tries[-1]) <= bench.times.wake or fastest > bench.times.wake:
-            break
+    while len(tries) < _TRIES and (not tries or max(tries[-1]) > bench.times.wake):
+        tries.append(_one_try(bench, line, inbox, service))
     at_inbox, at_line = min(tries, key=max)
     bench.expect.in_time(at_inbox, bench.times.wake, f"from send to the inbox, the median of {_WAKE_UPS}")
     bench.expect.in_time(at_line, bench.times.wake, f"from reply to the line, the median of {_WAKE_UPS}")
-    took = []
-    for _ in range(_WAKE_UPS):
+    took: list[float] = []
+    while len(took) < _SENDS and min(took, default=math.inf) > bench.times.wake:
         started = time.monotonic()
         line.send(service, b"at once", 0)
         took.append(time.monotonic() - started)
         bench.arrives(inbox).settle()
-    bench.expect.in_time(min(took), bench.times.wake, f"send with a timeout of 0, the best of {_WAKE_UPS}")
+    bench.expect.in_time(min(took), bench.times.wake, f"send with a timeout of 0, the best of {_SENDS}")
+
+
+def _one_try(bench: Bench, line: Line, inbox: Inbox, service: str) -> tuple[float, float]:
+    """Return the medians of many wake-ups; once it is plain that one is late, there is no need to see them all."""
+    found: list[tuple[float, float]] = []
+    while len(found) < _WAKE_UPS:
+        found.append(_wake_up(bench, line, inbox, service))
+        if max(found[-1]) > bench.times.slack / 2:
+            return found[-1]
+        if any(sum(took > bench.times.wake for took in at) > _WAKE_UPS // 2 for at in zip(*found, strict=True)):
+            break
+    return median(one for one, _ in found), median(other for _, other in found)
 
 
 def _wake_up(bench: Bench, line: Line, inbox: Inbox, service: str) -> tuple[float, float]:
     """Return the seconds from send to the end of a blocked receive at the inbox, and from reply to that at the line."""
-    served = Aside(lambda: inbox.receive(bench.times.arrive))
-    answered = Aside(lambda: line.receive(bench.times.arrive))
+    # Not as generous as elsewhere: who never wakes finds the frame when the time is over, and is to be known for it soon.
+    patience = bench.times.slack * 2
+    served, answered = Aside(lambda: inbox.receive(patience)), Aside(lambda: line.receive(patience))
     for waiting in (served, answered):
         waiting.begun.wait(bench.times.arrive)
     Event().wait(_BLOCKED)
     sent = time.monotonic()
     line.send(service, b"wake up", bench.times.arrive)
     delivery = served.result(bench.times.arrive)
-    bench.expect.that(delivery is not None, "the frame wakes the inbox", "receive returned None")
-    assert delivery is not None
-    bench.expect.in_time(served.at - sent, bench.times.slack, "from send to the inbox")
+    at_inbox = served.at - sent
+    if delivery is None:  # this machine held the sender up, or the frame comes too late
+        at_inbox, delivery = patience, bench.arrives(inbox)
     replied = time.monotonic()
     delivery.reply(b"good morning")
     delivery.settle()
-    bench.expect.equal(answered.result(bench.times.arrive), b"good morning", "what wakes the line")
-    bench.expect.in_time(answered.at - replied, bench.times.slack, "from reply to the line")
-    return served.at - sent, answered.at - replied
+    came = answered.result(bench.times.arrive)
+    at_line = answered.at - replied
+    if came is None:
+        at_line, came = patience, bench.returns(line)
+    bench.expect.equal(came, b"good morning", "what wakes the line")
+    return at_inbox, at_line
 
 
 @rule(
@@ -191,25 +221,35 @@ def _wake_up(bench: Bench, line: Line, inbox: Inbox, service: str) -> tuple[floa
         "the library's own error comes through",
     ),
     mutants=("close-does-not-wake",),
+    requires=("LINE-004",),
 )
 def close_ends_receive(bench: Bench) -> None:
     bench.inbox(service := bench.name())
+
+    def used() -> Line:
+        line = bench.line()
+        line.send(service, b"first", bench.times.arrive)
+        return line
+
     for _ in range(bench.profile.rounds):
-        ends_when_closed(bench, bench.line())
-    used = bench.line()
-    used.send(service, b"first", bench.times.arrive)
+        ends_when_closed(bench, bench.line)
     ends_when_closed(bench, used)
 
 
-def ends_when_closed(bench: Bench, end: Line | Inbox) -> None:
-    """Judge what a blocked receive does when another thread closes. For the rule about inboxes as well."""
-    waiting = Aside(lambda: end.receive(bench.times.arrive))
-    waiting.begun.wait(bench.times.arrive)
-    started = time.monotonic()
-    end.close()
-    error = waiting.error(bench.times.arrive)
-    bench.expect.that(isinstance(error, ClosedError), "the blocked receive raises ClosedError", repr(error))
-    bench.expect.in_time(waiting.at - started, bench.times.slack, "from close to the end of the blocked receive")
+def ends_when_closed(bench: Bench, open_one: Callable[[], Line | Inbox]) -> None:
+    """Judge what a blocked receive does when another thread closes. For the rules about other ends as well."""
+
+    def once() -> float:
+        end = open_one()
+        waiting = Aside(lambda: end.receive(bench.times.slack * 3))
+        waiting.begun.wait(bench.times.arrive)
+        started = time.monotonic()
+        end.close()
+        error = waiting.error(bench.times.arrive)
+        bench.expect.that(isinstance(error, ClosedError), "the blocked receive raises ClosedError", repr(error))
+        return waiting.at - started
+
+    bench.expect.promptly(once, bench.times.slack, "from close to the end of the blocked receive")
 
 
 @rule(
@@ -218,34 +258,30 @@ def ends_when_closed(bench: Bench, end: Line | Inbox) -> None:
     sentence="Any number of threads may send on one line at the same time: each frame arrives once and whole.",
     intent="One client is shared by all threads of a program.",
     causes=("a socket that is not thread-safe is used without a lock", "parts of two frames are interleaved"),
-    mutants=("interleaves-frames", "loses-every-nth"),
+    mutants=("interleaves-frames",),
+    requires=("SETUP-005",),
     strength=Strength.STOCHASTIC,
 )
 def many_threads_send(bench: Bench) -> None:
     service = bench.name()
     inbox, line = bench.inbox(service, capacity=10_000), bench.line()
-    senders = 4
-    sent = Counter(
-        b"%d:%d:" % (sender, number) + b"x" * (number * 37)
-        for sender in range(senders)
-        for number in range(bench.profile.burst)
-    )
-    bench.did(f"{senders} threads sent {bench.profile.burst} frames each on one line")
+    shares = [
+        [b"%d:%d:" % (sender, number) + b"x" * (number * 37) for number in range(bench.profile.burst)]
+        for sender in range(4)
+    ]
+    bench.did(f"{len(shares)} threads sent {bench.profile.burst} frames each on one line, and then came a last one")
 
-    def send(sender: int) -> None:
-        for frame in sent:
-            if frame.startswith(b"%d:" % sender):
-                line.send(service, frame, bench.times.arrive)
+    def send_all() -> None:
+        senders = [bench.sends(line, service, share) for share in shares]
+        for sender in senders:
+            sender.result(bench.profile.limit)
+        line.send(service, b"last", bench.times.arrive)
 
-    waits = [Aside(partial(send, sender)) for sender in range(senders)]
-    arrived: Counter[bytes] = Counter()
-    for _ in range(sent.total()):
-        delivery = bench.arrives(inbox)
-        delivery.settle()
-        arrived[delivery.frame] += 1
-    for wait in waits:
-        wait.result(bench.times.arrive)
-    bench.expect.equal(arrived, sent, "the frames that arrive")
+    sending = Aside(send_all)
+    sent = [frame for share in shares for frame in share]
+    arrived = bench.gather(inbox, len(sent), b"last")
+    sending.result(bench.times.arrive)
+    bench.expect.judged(judging.exactly_once(sent, arrived, "the frames that arrive"))
     bench.round_trip(line, inbox, service)
 
 
@@ -255,7 +291,7 @@ def many_threads_send(bench: Bench) -> None:
     sentence="A delivery can be replied to any number of times, from any thread, also after it was settled.",
     intent="Status messages come before the answer, and workers settle when they like.",
     causes=("the way back is forgotten with the first reply, or with settle", "replies belong to one thread"),
-    mutants=("one-reply-only", "forgets-after-settle"),
+    mutants=("forgets-after-settle", "one-reply-only"),
 )
 def many_replies(bench: Bench) -> None:
     service = bench.name()
@@ -272,7 +308,7 @@ def many_replies(bench: Bench) -> None:
     for frame in replies[4:]:
         delivery.reply(frame)
     got = [bench.returns(line) for _ in replies]
-    bench.expect.equal(sorted(got), replies, "the replies that arrive")
+    bench.expect.judged(judging.exactly_once(replies, got, "the replies that arrive"))
 
 
 @rule(
@@ -282,7 +318,8 @@ def many_replies(bench: Bench) -> None:
     sentence="The frames of one line reach a single inbox, and the replies of one delivery their line, as sent.",
     intent="Status messages are numbered, and a cancellation must not overtake its request.",
     causes=("several connections or threads carry one line", "frames that were given back are queued at the end"),
-    mutants=("reorders-frames",),
+    mutants=("lies-about-order", "reorders-frames", "reorders-replies"),
+    requires=("SETUP-005", "LINE-007"),
     strength=Strength.STOCHASTIC,
 )
 def order_is_kept(bench: Bench) -> None:
@@ -290,15 +327,17 @@ def order_is_kept(bench: Bench) -> None:
     inbox, line = bench.inbox(service, capacity=10_000), bench.line()
     frames = [b"%06d" % number for number in range(bench.profile.burst)]
     bench.did(f"sent {len(frames)} numbered frames, then replied {len(frames)} numbered ones to the last")
-    for frame in frames:
-        line.send(service, frame, bench.times.arrive)
+    sending = bench.sends(line, service, frames)
     deliveries = [bench.arrives(inbox) for _ in frames]
-    bench.expect.equal([delivery.frame for delivery in deliveries], frames, "the order at the inbox")
-    for frame in frames:
-        deliveries[-1].reply(frame)
+    sending.result(bench.times.arrive)
+    arrived = [delivery.frame for delivery in deliveries]
+    bench.expect.judged(judging.in_order(frames, arrived, "the order at the inbox"))
+    replying = bench.replies(deliveries.pop(), frames)
+    came = [bench.returns(line) for _ in frames]
+    replying.result(bench.times.arrive)
     for delivery in deliveries:
         delivery.settle()
-    bench.expect.equal([bench.returns(line) for _ in frames], frames, "the order at the line")
+    bench.expect.judged(judging.in_order(frames, came, "the order at the line"))
 
 
 @rule(
@@ -308,6 +347,7 @@ def order_is_kept(bench: Bench) -> None:
     intent="Clients die; a service must not die of it.",
     causes=("an unroutable reply raises", "a reply to nobody blocks, or breaks the connection that others use"),
     mutants=("dead-caller-raises",),
+    requires=("LINE-002",),
 )
 def dead_caller_is_harmless(bench: Bench) -> None:
     service = bench.name()
@@ -322,8 +362,7 @@ def dead_caller_is_harmless(bench: Bench) -> None:
     bench.did("a line and a whole transport asked and closed; both were replied to, while another line went on asking")
     for number in range(bench.profile.rounds + 2):
         for delivery in deliveries:
-            _, took = timed(partial(delivery.reply, b"too late %d" % number))
-            bench.expect.in_time(took, bench.times.slack, "a reply to nobody")
+            bench.expect.promptly(partial(_reply, delivery, number), bench.times.slack, "a reply to nobody")
         # Behind each round trip the transport had the chance to notice that nobody is there.
         bench.round_trip(here, inbox, service)
     for delivery in deliveries:
@@ -331,31 +370,8 @@ def dead_caller_is_harmless(bench: Bench) -> None:
     bench.round_trip(here, inbox, service)
 
 
-@rule(
-    "LINE-010",
-    level=Level.MUST,
-    sentence="A name that is no plain token raises InvalidTarget, in send, serve, publish and subscribe, before its "
-    "frame is looked at, and after the end is found to be closed.",
-    intent="Separators and wildcards of the library below would let one name reach another one's frames.",
-    causes=("check_name is not called", "the library's own check speaks first"),
-    mutants=("takes-any-name",),
-)
-def names_are_checked(bench: Bench) -> None:
-    line = bench.line()
-    names = ("", "A", "a.b", "a/b", "a b", "*", "#", "ä", "a\x00", "-a", "a" * 65)
-    for name in names:
-        shown = f"the name {name[:8]!r}"
-        bench.expect.raises(InvalidTarget, partial(line.send, name, b"x", 0), f"send, {shown}")
-        bench.expect.raises(InvalidTarget, partial(bench.inbox, name), f"serve, {shown}")
-        if bench.guarantees.notifications:
-            bench.expect.raises(InvalidTarget, partial(bench.feed, name), f"subscribe, {shown}")
-            publish = bench.transport("service").publish
-            bench.expect.raises(InvalidTarget, partial(publish, name, b"x"), f"publish, {shown}")
-    too_large = bytes(bench.guarantees.max_frame + 1)
-    both = partial(line.send, "a.b", too_large, 0)
-    bench.expect.raises(InvalidTarget, both, "send of too much under a wrong name")
-    line.close()
-    bench.expect.raises(ClosedError, both, "the same on a closed line")
+def _reply(delivery: Delivery, number: int) -> float:
+    return timed(partial(delivery.reply, b"too late %d" % number))[1]
 
 
 @rule(

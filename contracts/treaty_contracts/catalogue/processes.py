@@ -8,11 +8,17 @@ Each child opens a transport of its own, or proves that it cannot use its parent
 from __future__ import annotations
 
 import os
+import tempfile
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from treaty import ForkedError, Resource, TransportError
+from treaty import ForkedError, Inbox, Resource, TransportError
+from treaty_contracts import judging
+from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
+from treaty_contracts.expect import until
 from treaty_contracts.forking import Child
 from treaty_contracts.registry import Level, rule
 
@@ -62,7 +68,8 @@ def crosses_processes(bench: Bench) -> None:
     "REFUSE-CROSSES-PROCESSES",
     level=Level.MUST,
     refuses="crosses_processes",
-    sentence="Where processes are not crossed, a send from another one is a TransportError, and nothing arrives.",
+    sentence="Where processes are not crossed, a send from another one is a TransportError, and nothing arrives; or it "
+    "crosses all the same, and is answered.",
     intent="A frame that seems to have been sent, and was not, is a call that never ends.",
     causes=("the frame goes into a copy of the queues that nobody reads",),
     mutants=("sends-into-a-copy",),
@@ -91,7 +98,15 @@ def does_not_cross_processes(bench: Bench) -> None:
     try:
         inbox = bench.inbox(service)
         os.write(go, b"!")
-        bench.expect.equal(child.report(), "refused", "what a send from another process comes to")
+        report = Aside(child.report)
+        crossed = until(lambda: _answered(inbox, b"from the child") or report.at, limit) and not report.at
+        if crossed:
+            bench.expect.equal(
+                report.result(limit), "sent, and received b'answer'", "what a send that crossed comes to"
+            )
+            bench.warn("a frame of another process arrived and was answered: crosses_processes could be declared")
+        else:
+            bench.expect.equal(report.result(limit * 2), "refused", "what a send from another process comes to")
         bench.round_trip(bench.line(), inbox, service, b"marker")
     finally:
         child.kill()
@@ -106,7 +121,7 @@ def does_not_cross_processes(bench: Bench) -> None:
     sentence="A delivery that its inbox took and did not settle goes to another one, marked as redelivered.",
     intent="It was declared; and the mark is what keeps a handler from running twice.",
     causes=("deliveries are acknowledged when they are taken", "the mark is not passed on"),
-    mutants=("redelivers-unmarked", "loses-unsettled"),
+    mutants=("loses-unsettled", "redelivers-unmarked"),
 )
 def unsettled_is_redelivered(bench: Bench) -> None:
     service = bench.name()
@@ -116,7 +131,7 @@ def unsettled_is_redelivered(bench: Bench) -> None:
     bench.did("an inbox took a request and closed without settling it; another one served")
     first.close()
     second = bench.inbox(service)
-    again = bench.arrives(second, "the request that was not settled")
+    again = bench.arrives(second, "the request that was not settled", marked=True)
     bench.expect.equal(again.frame, b"taken", "the request that was not settled")
     bench.expect.that(again.redelivered, "marked as redelivered, as another inbox took it", "redelivered is False")
     again.reply(b"done")
@@ -134,7 +149,7 @@ def unsettled_is_redelivered(bench: Bench) -> None:
         "close in the child shuts the parent's socket down",
         "the child waits for a lock that another thread of the parent held",
     ),
-    mutants=("works-in-a-fork", "fork-closes-for-all"),
+    mutants=("fork-closes-for-all", "works-in-a-fork"),
 )
 def forked_child(bench: Bench) -> None:
     service, channel = bench.name(), bench.name("c")
@@ -176,6 +191,73 @@ def forked_child(bench: Bench) -> None:
     bench.expect.equal(bench.returns(line), b"from the parent", "the first reply at the line of the parent")
     bench.round_trip(line, inbox, service, b"still here")
     bench.round_trip(bench.line(), inbox, service, b"and so are new lines")
+
+
+@rule(
+    "LIFE-018",
+    level=Level.MUST,
+    sentence="After close no file is left in the temporary or the working directory, and no child process.",
+    intent="What a program leaves behind each time fills a disk or a process table in the end.",
+    causes=("a socket or lock file is not removed", "a helper process is not waited for"),
+    mutants=("leaves-a-child", "leaves-a-file"),
+)
+def no_file_and_no_child_is_left(bench: Bench) -> None:
+    def live() -> None:
+        near, far = bench.open("client"), bench.open("service")
+        service = bench.name()
+        line, inbox = near.dial(), far.serve(service, 1)
+        bench.round_trip(line, inbox, service)
+        if bench.guarantees.notifications:
+            near.subscribe(bench.name("c"))
+        near.close()
+        far.close()
+
+    bench.did(
+        "warmed up; opened both ends, carried a frame and closed, in directories of its own that were empty before"
+    )
+    live()
+    before = _children()
+    with tempfile.TemporaryDirectory(prefix="contract-") as empty:
+        places = Path(empty, "temporary"), Path(empty, "working")
+        for place in places:
+            place.mkdir()
+        home, temporary, variable = Path.cwd(), tempfile.tempdir, os.environ.get("TMPDIR")
+        try:
+            tempfile.tempdir = os.environ["TMPDIR"] = str(places[0])
+            os.chdir(places[1])
+            live()
+        finally:
+            os.chdir(home)
+            tempfile.tempdir = temporary
+            os.environ.pop("TMPDIR")
+            os.environ.update({} if variable is None else {"TMPDIR": variable})
+        files = Counter(f"{place.name} file {path.relative_to(place)}" for place in places for path in place.rglob("*"))
+        bench.expect.judged(judging.nothing_new(Counter(), files, "in the temporary and the working directory"))
+    until(lambda: not _children() - before, bench.times.slack)
+    bench.expect.judged(judging.nothing_new(before, _children(), "of child processes"))
+
+
+def _children() -> Counter[str]:
+    """Count the child processes of this one, by what they are called, also those that are over and not waited for."""
+    found: Counter[str] = Counter()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            head, _, tail = path.read_text("utf-8", "replace").rpartition(")")
+        except OSError:
+            continue  # over meanwhile
+        if int(tail.split()[1]) == os.getpid():
+            found[f"child process {head.partition('(')[2]}"] += 1
+    return found
+
+
+def _answered(inbox: Inbox, frame: bytes) -> bool:
+    """Answer a frame if it is there."""
+    delivery = inbox.receive(0.002)
+    if delivery is None or delivery.frame != frame:
+        return False
+    delivery.reply(b"answer")
+    delivery.settle()
+    return True
 
 
 def _how(use: Callable[[], Any]) -> str:

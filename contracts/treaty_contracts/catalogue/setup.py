@@ -7,11 +7,30 @@ Each of these rules is small on purpose: when one fails, the rest is blocked and
 
 from __future__ import annotations
 
-from treaty import Guarantees
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from treaty import Guarantees, TreatyError
+from treaty_contracts import judging
+from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
 from treaty_contracts.registry import QUESTIONS, Level, rule
 
-_SMALLEST_LIMIT = 64 * 1024
+_SMALLEST_LIMIT: Final = 64 * 1024
+#: Standard output and standard error.
+_STREAMS: Final = (1, 2)
 
 
 @rule(
@@ -25,13 +44,14 @@ _SMALLEST_LIMIT = 64 * 1024
         "serve returns before the service can be reached",
         "reply_to of a delivery differs from the address of the line",
     ),
-    mutants=("dead",),
+    mutants=("adds-a-byte", "dead"),
 )
 def opens_echoes_closes(bench: Bench) -> None:
     subject = bench.subject()
     client = bench.client()
     bench.did("started a service, made a client, called echo once")
-    bench.expect.equal(client.call(f"{subject.name}.echo", {"value": "hello"}), "hello", "the result of echo")
+    result = client.call(f"{subject.name}.echo", {"value": "hello"}, timeout=bench.times.first)
+    bench.expect.equal(result, "hello", "the result of echo")
     client.close()
     subject.stop()
     for role in ("client", "service"):
@@ -41,6 +61,7 @@ def opens_echoes_closes(bench: Bench) -> None:
 @rule(
     "SETUP-002",
     level=Level.MUST,
+    requires=("SETUP-001",),
     sentence="A transport answers every question of its declaration, and both ends give the same answers.",
     intent="What is declared decides which rules apply, and what users may rely on.",
     causes=(
@@ -48,7 +69,7 @@ def opens_echoes_closes(bench: Bench) -> None:
         "an answer is of another type",
         "the answers depend on which end asks",
     ),
-    mutants=("declares-nonsense",),
+    mutants=("answers-change", "declares-nonsense"),
 )
 def declaration_is_complete(bench: Bench) -> None:
     declared = [bench.transport(role).guarantees for role in ("service", "client")]
@@ -67,26 +88,175 @@ def declaration_is_complete(bench: Bench) -> None:
 @rule(
     "SETUP-003",
     level=Level.MUST,
-    sentence="A frame for one service never reaches another one, on this address or on any other.",
+    sentence="A frame for one service never reaches another one, however alike their names are.",
     intent="Services share brokers and endpoints; names are all that keeps them apart.",
-    causes=("names are cut, lowered or matched as prefixes", "the address is ignored"),
-    mutants=("shares-all-names", "matches-prefixes"),
+    causes=("names are cut, lowered or matched as prefixes", "one queue serves all names"),
+    mutants=("matches-prefixes", "shares-all-names"),
 )
 def names_are_isolated(bench: Bench) -> None:
-    mine, longer = bench.name("a"), ""
-    longer = f"{mine}b"
-    inboxes = {mine: bench.inbox(mine), longer: bench.inbox(longer)}
+    mine = bench.name("a")
+    names = (mine, f"{mine}b", f"{mine}-b", mine[:-1])
+    inboxes = {name: bench.inbox(name) for name in names}
     line = bench.line()
-    bench.did(f"served {mine!r} and {longer!r}, sent two frames to each")
-    for name in (longer, mine, longer, mine):
-        line.send(name, name.encode(), bench.times.arrive)
+    sent = {name: [f"{name}, {number}".encode() for number in range(2)] for name in names}
+    bench.did(f"served {', '.join(names)}; sent two frames to each, by turns")
+    for number in range(2):
+        for name in names:
+            line.send(name, sent[name][number], bench.times.arrive)
     for name, inbox in inboxes.items():
+        got = []
         for _ in range(2):
             delivery = bench.arrives(inbox)
-            bench.expect.equal(delivery.frame, name.encode(), f"what the inbox of {name!r} gets")
+            got.append(delivery.frame)
             delivery.settle()
+        bench.expect.judged(judging.isolated(sent, {name: got}, f"what the inbox of {name!r} gets"))
         bench.round_trip(line, inbox, name)
+
+
+@rule(
+    "SETUP-004",
+    level=Level.MUST,
+    sentence="Opening, one round trip and closing print nothing, and leave the program around them as it was.",
+    intent="A library is a guest: its host's signals, warnings, logs and terminal are not its own.",
+    causes=(
+        "a print or a logging.basicConfig was left in",
+        "the library below installs signal handlers or filters warnings",
+        "a thread ends with an exception, such as at close",
+    ),
+    mutants=("changes-warnings", "dies-in-a-thread", "prints"),
+)
+def good_guest(bench: Bench) -> None:
+    bench.did("opened both ends, carried one frame, published one, and closed all, in a program that is watched")
+    before = {**_world(), "the directory for temporary files": True}
+    with _Watched() as watched:
+        near, far = bench.open("client"), bench.open("service")
+        service, channel = bench.name(), bench.name("c")
+        line, inbox = near.dial(), far.serve(service, 1)
+        bench.round_trip(line, inbox, service)
+        if bench.guarantees.notifications:
+            near.subscribe(channel)
+            far.publish(channel, b"news")
+        # Closing while somebody waits is where threads stumble. Whether it wakes them is for another rule.
+        waiting = [Aside(partial(_wait, end.receive, bench.times.brief * 2)) for end in (line, inbox)]
+        for one in waiting:
+            one.begun.wait(bench.times.arrive)
+        near.close()
+        far.close()
+        for one in waiting:
+            one.error(bench.times.arrive)
+    bench.expect.equal(watched.printed, "", "what is printed to standard output and standard error")
+    bench.expect.that(watched.intact, "sys.stdout and sys.stderr stay as they were, and open", "they do not")
+    bench.expect.equal(watched.uncaught, [], "the exceptions that end a thread")
+    bench.expect.judged(judging.same_world(before, _world(), "what belongs to the program"))
+
+
+@rule(
+    "SETUP-005",
+    level=Level.MUST,
+    sentence="Each frame of a burst arrives once, and so does each reply.",
+    intent="Where frames are lost or doubled without cause, every other rule would say so again.",
+    causes=(
+        "buffers overflow silently",
+        "something is read and forgotten, such as at a switch between threads",
+        "frames that are under way are sent again",
+    ),
+    requires=("SETUP-001", "SETUP-002"),
+    mutants=("drops-under-load", "duplicates-frames", "loses-every-nth"),
+)
+def bursts_arrive_once(bench: Bench) -> None:
+    service = bench.name()
+    inbox, line = bench.inbox(service, capacity=10_000), bench.line()
+    frames = [b"%06d" % number for number in range(bench.profile.burst)]
+    bench.did(f"sent {len(frames)} frames and a last one; sent them again, and replied each once all had arrived")
+    sending = bench.sends(line, service, (*frames, b"last"))
+    arrived = bench.gather(inbox, len(frames), b"last")
+    sending.result(bench.times.arrive)
+    bench.expect.judged(judging.exactly_once(frames, arrived, "a frame that was sent: how often it arrives"))
+    sending = bench.sends(line, service, (*frames, b"last"))
+    deliveries = [bench.arrives(inbox) for _ in range(len(frames) + 1)]
+    sending.result(bench.times.arrive)
+
+    def reply_all() -> None:
+        for delivery in deliveries:
+            delivery.reply(delivery.frame)
+            delivery.settle()
+
+    replying = Aside(reply_all)
+    came = bench.gather(line, len(frames), b"last")
+    replying.result(bench.times.arrive)
+    bench.expect.judged(judging.exactly_once(frames, came, "a frame that was replied: how often it arrives"))
 
 
 def _is_time(answer: object) -> bool:
     return answer is None or (isinstance(answer, int | float) and not isinstance(answer, bool) and answer >= 0)
+
+
+def _wait(receive: Callable[[float], object], seconds: float) -> None:
+    with suppress(TreatyError):
+        receive(seconds)
+
+
+def _world() -> dict[str, Any]:
+    """Return what belongs to the whole program, by name."""
+    root = logging.getLogger()
+    handlers = {f"the handler of {one!r}": signal.getsignal(one) for one in signal.valid_signals()}
+    variables = {f"the variable {name}": value for name, value in os.environ.items()}
+    return {
+        **handlers,
+        **variables,
+        "the working directory": str(Path.cwd()),
+        "the filters of warnings": list(warnings.filters),
+        "warnings.showwarning": warnings.showwarning,
+        "the level of the root logger": root.level,
+        "the handlers of the root logger": list(root.handlers),
+        "what is logged at all": root.manager.disable,
+        "sys.excepthook": sys.excepthook,
+        "the directory for temporary files": Path(tempfile.gettempdir()).is_dir(),
+        "threading.excepthook": threading.excepthook,
+        "the default timeout of sockets": socket.getdefaulttimeout(),
+    }
+
+
+class _Watched:
+    """Keeps what is printed meanwhile, by whatever means, and what ends threads."""
+
+    def __enter__(self) -> Self:
+        self.printed = ""
+        self.uncaught: list[str] = []
+        self._file = tempfile.TemporaryFile()
+        self._streams = sys.stdout, sys.stderr
+        self._hook = threading.excepthook
+        self._saved = [os.dup(stream) for stream in _STREAMS]
+        _flush()
+        for stream in _STREAMS:
+            os.dup2(self._file.fileno(), stream)
+        # What runs the suite may have put something else in their places, which leads elsewhere.
+        self._lent = [open(stream, "w", closefd=False) for stream in _STREAMS]  # noqa: SIM115
+        sys.stdout, sys.stderr = self._lent
+        self.intact = False
+        threading.excepthook = self._note
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _flush()
+        self.intact = [sys.stdout, sys.stderr] == self._lent and not any(stream.closed for stream in self._lent)
+        threading.excepthook = self._hook
+        sys.stdout, sys.stderr = self._streams
+        for stream, saved in zip(_STREAMS, self._saved, strict=True):
+            os.dup2(saved, stream)
+            os.close(saved)
+        self._file.seek(0)
+        self.printed = self._file.read().decode("utf-8", "backslashreplace")
+        self._file.close()
+
+    def _note(self, args: threading.ExceptHookArgs) -> None:
+        name = args.thread.name if args.thread else "a thread"
+        self.uncaught.append(f"{name}: {args.exc_type.__name__}: {args.exc_value}")
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()

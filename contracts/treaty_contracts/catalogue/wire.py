@@ -26,7 +26,8 @@ _REFUSAL = b"x"
     sentence="Every frame that crosses the interface fits the description of the wire, at both ends.",
     intent="Programs in other languages read the description, and not this library.",
     causes=("the transport adds to frames, or changes them",),
-    mutants=("adds-a-byte", "flips-a-bit"),
+    mutants=("sends-no-sender",),
+    requires=("LINE-007", "INBOX-004", "CALL-004", "CALL-010", "ERR-002"),
 )
 def frames_fit_the_description(bench: Bench) -> None:
     subject, client = bench.subject(), bench.client()
@@ -57,6 +58,7 @@ def frames_fit_the_description(bench: Bench) -> None:
     intent="The next version can add something without breaking this one.",
     causes=("the transport looks into frames",),
     mutants=("rejects-unknown-members",),
+    requires=("SETUP-003", "LINE-004"),
 )
 def unknown_members_are_ignored(bench: Bench) -> None:
     extra = {"later": {"version": [1, None]}, "x-new": True}
@@ -80,7 +82,7 @@ def unknown_members_are_ignored(bench: Bench) -> None:
     sentence="Frames that were recorded from earlier releases travel unchanged, and mean the same.",
     intent="Two releases are in use at the same time whenever somebody upgrades.",
     causes=("the transport changes frames", "the wire was changed without another version"),
-    mutants=("flips-a-bit", "adds-a-byte"),
+    mutants=("forgets-headers",),
 )
 def recorded_frames_are_accepted(bench: Bench) -> None:
     vectors = load()

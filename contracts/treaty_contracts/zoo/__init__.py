@@ -1,19 +1,80 @@
-"""The zoo: transports with exactly one defect each, wrapped around one that has none, to test the rules themselves.
+"""The zoo, to test the rules themselves: what is broken in one point each, what is odd and right, and what is healthy.
 
-A rule names the animals that must die on it. They wrap whatever transport they are given, and must not know adapters.
+An animal names the exact set of rules that fail on it. They live on references of their own, and must not know adapters.
 """
 
-from treaty_contracts.zoo import declarations, delivery, frames, life, waiting
-from treaty_contracts.zoo.animals import Animal, animals, broken, zoo_target
+from treaty_contracts.zoo import (
+    core_calls,
+    core_checks,
+    core_news,
+    cuts,
+    declarations,
+    delivery,
+    frames,
+    leftovers,
+    life,
+    notes,
+    odd_ways,
+    pressure,
+    sending,
+    storage_core,
+    store_logs,
+    stores,
+    waiting,
+    workers,
+)
+from treaty_contracts.zoo.animals import (
+    FARTHER,
+    HASTE,
+    SCALE,
+    ZOO,
+    Animal,
+    animals,
+    at_home,
+    broken,
+    broken_core,
+    mutants_of,
+    on_the_way,
+    zoo_target,
+)
+from treaty_contracts.zoo.odd import Odd, odd_target, oddities
+from treaty_contracts.zoo.references import COMPLETE, MINIMAL, reference
 
 __all__ = [
+    "COMPLETE",
+    "FARTHER",
+    "HASTE",
+    "MINIMAL",
+    "SCALE",
+    "ZOO",
     "Animal",
+    "Odd",
     "animals",
+    "at_home",
     "broken",
+    "broken_core",
+    "core_calls",
+    "core_checks",
+    "core_news",
+    "cuts",
     "declarations",
     "delivery",
     "frames",
+    "leftovers",
     "life",
+    "mutants_of",
+    "notes",
+    "odd_target",
+    "odd_ways",
+    "oddities",
+    "on_the_way",
+    "pressure",
+    "reference",
+    "sending",
+    "storage_core",
+    "store_logs",
+    "stores",
     "waiting",
+    "workers",
     "zoo_target",
 ]

@@ -1,15 +1,19 @@
-"""Animals that deliver to the wrong place, at the wrong time, or forget where a reply goes.
+"""Animals that deliver requests and replies to the wrong place, or forget where a reply goes.
 
 Each has one defect and no other. It must not know rules.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from hashlib import sha256
+from itertools import count
+from typing import ClassVar
 
-from treaty import Delivery, Inbox, Line, TransportError
+from treaty import Delivery, Inbox, Line
 from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
 from treaty_contracts.zoo.animals import broken
+from treaty_contracts.zoo.references import complete
 
 
 class _WithInbox(WrappedTransport):
@@ -40,7 +44,7 @@ class _ToTheLast(WrappedDelivery):
         self._last[0].reply(frame)
 
 
-@broken("echoes-to-the-wrong-line")
+@broken("echoes-to-the-wrong-line", kills=("LINE-002",), shows="what the lines get")
 class EchoesToTheWrongLine(_WithInbox):
     """A reply goes to whoever asked last."""
 
@@ -72,7 +76,7 @@ class _Swapped(WrappedDelivery):
         self.inner.settle(accepted)
 
 
-@broken("swaps-replies")
+@broken("swaps-replies", kills=("LINE-002",), shows="what the lines get")
 class SwapsReplies(_WithInbox):
     """While two requests are open, the reply to one goes to the other."""
 
@@ -93,7 +97,11 @@ class _OnceInbox(WrappedInbox):
         return _OnceOnly(inner)
 
 
-@broken("one-reply-only")
+@broken(
+    "one-reply-only",
+    kills=("LINE-007",),
+    shows="a frame that was replied",
+)
 class OneReplyOnly(_WithInbox):
     """Only the first reply to a request is sent."""
 
@@ -117,7 +125,7 @@ class _UntilSettledInbox(WrappedInbox):
         return _UntilSettled(inner)
 
 
-@broken("forgets-after-settle")
+@broken("forgets-after-settle", kills=("LINE-007",), shows="a frame that was replied")
 class ForgetsAfterSettle(_WithInbox):
     """The way back is forgotten when a request is settled."""
 
@@ -134,67 +142,162 @@ class _AcceptingInbox(WrappedInbox):
         return _Accepting(inner)
 
 
-@broken("drops-what-is-given-back")
+@broken("drops-what-is-given-back", kills=("INBOX-005",), shows="the request that was given back")
 class DropsWhatIsGivenBack(_WithInbox):
     """A request that a worker does not accept is gone."""
 
     kind = _AcceptingInbox
 
 
-class _Misnamed(WrappedDelivery):
+class _Unmarked(WrappedDelivery):
     def __init__(self, inner: Delivery) -> None:
         super().__init__(inner)
-        self.reply_to = f"{inner.reply_to}/"
+        self.redelivered = False
 
 
-class _MisnamingInbox(WrappedInbox):
+class _UnmarkingInbox(WrappedInbox):
     def delivery(self, inner: Delivery) -> Delivery:
-        return _Misnamed(inner)
+        return _Unmarked(inner)
 
 
-@broken("misnames-the-asker")
+@broken("redelivers-unmarked", kills=("INBOX-008",), shows="marked as redelivered")
+class RedeliversUnmarked(_WithInbox):
+    """What is given to another worker is not marked."""
+
+    kind = _UnmarkingInbox
+
+
+class _Forgetful(WrappedDelivery):
+    replied = False
+
+    def reply(self, frame: bytes) -> None:
+        self.inner.reply(frame)
+        self.replied = True
+
+    def settle(self, accepted: bool = True) -> None:
+        if self.replied or not accepted:
+            self.inner.settle(accepted)
+
+
+class _ForgetfulInbox(WrappedInbox):
+    def delivery(self, inner: Delivery) -> Delivery:
+        return _Forgetful(inner)
+
+
+@broken(
+    "frees-what-was-replied",
+    kills=("INBOX-004", "INBOX-003"),
+    shows="the next request when one is settled",
+)
+class FreesWhatWasReplied(_WithInbox):
+    """A delivery that is settled without a reply keeps its place."""
+
+    kind = _ForgetfulInbox
+
+
+class _Nameless(WrappedDelivery):
+    def __init__(self, inner: Delivery) -> None:
+        super().__init__(inner)
+        if len(inner.frame) < 40:
+            self.reply_to = ""
+
+
+class _NamelessInbox(WrappedInbox):
+    def delivery(self, inner: Delivery) -> Delivery:
+        return _Nameless(inner)
+
+
+@broken("misnames-the-asker", kills=("LINE-011",), shows="reply_to of the delivery")
 class MisnamesTheAsker(_WithInbox):
-    """What a delivery says of where replies go is not the address of the line."""
+    """A delivery of fewer than forty bytes does not say where replies go."""
 
-    kind = _MisnamingInbox
-
-
-class _Late(WrappedInbox):
-    late = True
-
-    def receive(self, timeout: float) -> Delivery | None:
-        delivery = self.inner.receive(timeout)
-        if delivery is not None and self.late:
-            self.late = False
-            delivery.settle()
-            return self.inner.receive(timeout)
-        return delivery
+    kind = _NamelessInbox
 
 
-@broken("late-serve")
-class LateServe(_WithInbox):
-    """The first request after serve has returned is lost."""
+class _OldRouteLine(WrappedLine):
+    def __init__(self, inner: Line, births: dict[str, int], numbers: Iterator[int]) -> None:
+        super().__init__(inner)
+        self._births = births
+        self._numbers = numbers
+        self._used_at = 0
+        self._known: set[str] = set()
 
-    kind = _Late
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        if service in self._births and service not in self._known and not self.closed and not self.foreign:
+            self._known.add(service)
+            if 0 < self._used_at < self._births[service]:
+                return
+        self.inner.send(service, frame, timeout)
+        self._used_at = self._used_at or next(self._numbers)
 
 
-@broken("late-subscription")
-class LateSubscription(WrappedTransport):
-    """The first notification after subscribe has returned is lost."""
+@broken(
+    "late-serve",
+    kills=("INBOX-001",),
+    shows="a frame that was sent",
+)
+class LateServe(WrappedTransport):
+    """A line that was in use before a service began loses its first request to it."""
 
-    def feed(self, inner: Inbox, channel: str) -> Inbox:  # noqa: ARG002 - one as the other
-        return _Late(inner)
-
-
-@broken("ignores-capacity")
-class IgnoresCapacity(WrappedTransport):
-    """Every inbox takes whatever comes."""
+    births: ClassVar[dict[str, int]] = {}
+    numbers = count(1)
 
     def serve(self, service: str, capacity: int = 1) -> Inbox:
-        return self.inner.serve(service, capacity + 10_000)
+        self.births.setdefault(service, next(self.numbers))
+        return self.inner.serve(service, capacity)
+
+    def line(self, inner: Line) -> Line:
+        return _OldRouteLine(inner, self.births, self.numbers)
 
 
-@broken("takes-any-name")
+class _SharedLine(WrappedLine):
+    """Sends to a name that is made of the given one."""
+
+    def __init__(self, inner: Line, renamed: Callable[[str], str]) -> None:
+        super().__init__(inner)
+        self._renamed = renamed
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        self.inner.send(self._renamed(service), frame, timeout)
+
+
+def _same(name: str) -> str:
+    return name.partition("-")[0] if name.replace("-", "").isalnum() and name.islower() and len(name) < 65 else name
+
+
+@broken(
+    "shares-all-names",
+    kills=("SETUP-003",),
+    shows="what the inbox of",
+)
+class SharesAllNames(WrappedTransport):
+    """What follows the first dash of a service's name does not count."""
+
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        return self.inner.serve(_same(service), capacity)
+
+    def line(self, inner: Line) -> Line:
+        return _SharedLine(inner, _same)
+
+
+@broken("matches-prefixes", kills=("SETUP-003",), shows="arrives at the inbox")
+class MatchesPrefixes(WrappedTransport):
+    """A request goes to the service with the shortest name that its own name begins with."""
+
+    served: ClassVar[set[str]] = set()
+
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        self.served.add(service)
+        return self.inner.serve(service, capacity)
+
+    def line(self, inner: Line) -> Line:
+        return _SharedLine(inner, self._shortest)
+
+    def _shortest(self, name: str) -> str:
+        return min((one for one in list(self.served) if name.startswith(one)), key=len, default=name)
+
+
+@broken("takes-any-name", kills=("LINE-010",), shows="InvalidTarget")
 class TakesAnyName(WrappedTransport):
     """A name that is no plain token is made one."""
 
@@ -208,29 +311,27 @@ class TakesAnyName(WrappedTransport):
         self.inner.publish(_plain(channel), frame)
 
     def line(self, inner: Line) -> Line:
-        return _AnyNameLine(inner)
-
-
-class _AnyNameLine(WrappedLine):
-    def send(self, service: str, frame: bytes, timeout: float) -> None:
-        self.inner.send(_plain(service), frame, timeout)
+        return _SharedLine(inner, _plain)
 
 
 def _plain(name: str) -> str:
-    return sha256(name.encode()).hexdigest()
+    return sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-class _DeafLine(WrappedLine):
-    def send(self, service: str, frame: bytes, timeout: float) -> None:
-        try:
-            self.inner.send(service, frame, timeout)
-        except TransportError:
-            return
+@broken(
+    "second-serve-steals",
+    kills=("REFUSE-COMPETING-WORKERS",),
+    shows="AddressInUse",
+    base=complete(competing_workers=False),
+)
+class SecondServeSteals(WrappedTransport):
+    """Whoever serves a service that is served takes it away from the first."""
 
+    holders: ClassVar[dict[str, Inbox]] = {}
 
-@broken("lies-about-absence")
-class LiesAboutAbsence(WrappedTransport):
-    """It declares that absence is noticed, and drops what nobody takes."""
-
-    def line(self, inner: Line) -> Line:
-        return _DeafLine(inner)
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        holder = self.holders.pop(service, None)
+        if holder is not None and not self.closed:
+            holder.close()
+        self.holders[service] = inbox = self.inner.serve(service, capacity)
+        return inbox

@@ -1,17 +1,20 @@
-"""Animals that do something to frames: they change, lose, repeat or reorder them.
+"""Animals that do something to requests and replies: they change, lose or repeat them, or let one overtake another.
 
 Each has one defect and no other. It must not know rules.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from itertools import count
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 from treaty import Delivery, Inbox, Line
 from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
 from treaty_contracts.zoo.animals import broken
+
+_T = TypeVar("_T")
 
 
 class _Mangling(WrappedTransport):
@@ -57,7 +60,7 @@ class _MangledDelivery(WrappedDelivery):
             self.inner.reply(one)
 
 
-@broken("dead")
+@broken("dead", kills=("SETUP-001",), shows="DeadlineExceeded")
 class Dead(_Mangling):
     """Nothing that is sent arrives."""
 
@@ -65,15 +68,23 @@ class Dead(_Mangling):
         return []
 
 
-@broken("flips-a-bit")
+@broken(
+    "flips-a-bit",
+    kills=("LINE-001",),
+    shows="the frame that arrives next",
+)
 class FlipsABit(_Mangling):
-    """The last bit of every frame of more than 200 bytes is another one."""
+    """The last bit of every frame of more than 5,000 bytes is another one."""
 
     def mangled(self, frame: bytes) -> list[bytes]:
-        return [frame if len(frame) <= 200 else frame[:-1] + bytes([frame[-1] ^ 1])]
+        return [frame if len(frame) <= 5_000 else frame[:-1] + bytes([frame[-1] ^ 1])]
 
 
-@broken("cuts-at-nul")
+@broken(
+    "cuts-at-nul",
+    kills=("LINE-001",),
+    shows="the frame that arrives next",
+)
 class CutsAtNul(_Mangling):
     """A frame ends at its first zero byte after the prefix."""
 
@@ -82,7 +93,11 @@ class CutsAtNul(_Mangling):
         return [frame if end < 0 else frame[:end]]
 
 
-@broken("cuts-at-64k")
+@broken(
+    "cuts-at-64k",
+    kills=("LINE-001",),
+    shows="the frame that arrives next",
+)
 class CutsAt64K(_Mangling):
     """A frame ends after 65,535 bytes, as its length has 16 bits."""
 
@@ -90,7 +105,7 @@ class CutsAt64K(_Mangling):
         return [frame[:65_535]]
 
 
-@broken("adds-a-byte")
+@broken("adds-a-byte", kills=("SETUP-001",), shows="DeadlineExceeded")
 class AddsAByte(_Mangling):
     """Every frame is terminated with a line feed."""
 
@@ -98,57 +113,79 @@ class AddsAByte(_Mangling):
         return [frame + b"\n"]
 
 
-class _Counting(_Mangling):
-    """Does something to every nth frame."""
+@broken(
+    "strips-blanks",
+    kills=("LINE-001",),
+    shows="the frame that arrives next",
+)
+class StripsBlanks(_Mangling):
+    """Blanks and line ends around a frame are taken off."""
 
-    every: ClassVar[int] = 7
+    def mangled(self, frame: bytes) -> list[bytes]:
+        return [frame.strip(b" \r\n\t") or b" "]
 
-    def __init__(self, inner: WrappedTransport) -> None:
+
+@broken(
+    "passes-through-text",
+    kills=("LINE-001",),
+    shows="the frame that arrives next",
+)
+class PassesThroughText(_Mangling):
+    """What is no UTF-8 and does not begin like a message of ours arrives with question marks."""
+
+    def mangled(self, frame: bytes) -> list[bytes]:
+        return [frame if frame.startswith(b"TY") else frame.decode("utf-8", "replace").encode("ascii", "replace")]
+
+
+class _CountingLine(WrappedLine):
+    """Does something else with every thirteenth frame that is sent on it."""
+
+    every: ClassVar[int] = 13
+    copies: ClassVar[int]
+
+    def __init__(self, inner: Line) -> None:
         super().__init__(inner)
         self._numbers: Iterator[int] = count(1)
 
-    @property
-    def turn(self) -> bool:
-        """Whether this frame is the one."""
-        return next(self._numbers) % self.every == 0
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        self.inner.check()
+        for _ in range(self.copies if next(self._numbers) % self.every == 0 else 1):
+            self.inner.send(service, frame, timeout)
 
 
-@broken("loses-every-nth")
-class LosesEveryNth(_Counting):
-    """Every seventh frame is lost."""
-
-    def mangled(self, frame: bytes) -> list[bytes]:
-        return [] if self.turn else [frame]
+class _LosingLine(_CountingLine):
+    copies = 0
 
 
-@broken("duplicates-frames")
-class DuplicatesFrames(_Counting):
-    """Every seventh frame arrives twice."""
+@broken(
+    "loses-every-nth",
+    kills=("SETUP-005",),
+    shows=" lost",
+)
+class LosesEveryNth(WrappedTransport):
+    """Every thirteenth frame that is sent on a line is lost."""
 
-    def mangled(self, frame: bytes) -> list[bytes]:
-        return [frame, frame] if self.turn else [frame]
-
-
-@broken("reorders-frames")
-class ReordersFrames(_Counting):
-    """Every third frame changes places with the one after it."""
-
-    every = 3
-
-    def __init__(self, inner: WrappedTransport) -> None:
-        super().__init__(inner)
-        self._held: list[bytes] = []
-
-    def mangled(self, frame: bytes) -> list[bytes]:
-        if self._held:
-            return [frame, self._held.pop()]
-        if self.turn:
-            self._held.append(frame)
-            return []
-        return [frame]
+    def line(self, inner: Line) -> Line:
+        return _LosingLine(inner)
 
 
-@broken("drops-refusals")
+class _DoublingLine(_CountingLine):
+    copies = 2
+
+
+@broken(
+    "duplicates-frames",
+    kills=("SETUP-005",),
+    shows="too often",
+)
+class DuplicatesFrames(WrappedTransport):
+    """Every thirteenth frame that is sent on a line arrives twice."""
+
+    def line(self, inner: Line) -> Line:
+        return _DoublingLine(inner)
+
+
+@broken("drops-refusals", kills=("AUTH-002",), shows="AuthenticationError for another key")
 class DropsRefusals(_Mangling):
     """A frame that is no more than a prefix is not worth sending."""
 
@@ -156,21 +193,106 @@ class DropsRefusals(_Mangling):
         return [] if len(frame) == 44 else [frame]
 
 
-@broken("duplicates-notifications")
-class DuplicatesNotifications(WrappedTransport):
-    """Every notification is published twice."""
+class Crossing:
+    """While a thread is about to send, another one that comes by swaps the ends of the two frames."""
 
-    def publish(self, channel: str, frame: bytes) -> None:
-        self.inner.publish(channel, frame)
-        self.inner.publish(channel, frame)
+    def __init__(self) -> None:
+        self._meeting = threading.Condition()
+        self._senders: set[threading.Thread] = set()
+        self._parked: list[bytes] = []
+        self._swapped: list[bytes] = []
+
+    def meet(self, frame: bytes) -> bytes:
+        """Return what becomes of a frame."""
+        with self._meeting:
+            self._senders.add(threading.current_thread())
+            if self._parked:
+                other = self._parked.pop()
+                half = min(len(frame), len(other)) // 2
+                self._swapped.append(other[:half] + frame[half:])
+                self._meeting.notify_all()
+                return frame[:half] + other[half:]
+            if len(self._senders) == 1:
+                return frame
+            self._parked.append(frame)
+            # So long that two who publish at the same time always meet; who publishes alone is no more than late.
+            self._meeting.wait_for(lambda: self._swapped, 0.02)
+            return self._swapped.pop() if self._swapped else self._parked.pop()
 
 
-@broken("channels-match-prefixes")
-class ChannelsMatchPrefixes(WrappedTransport):
-    """An x at the end of a channel's name does not count."""
+class _CrossedLine(WrappedLine):
+    def __init__(self, inner: Line) -> None:
+        super().__init__(inner)
+        self._crossing = Crossing()
 
-    def publish(self, channel: str, frame: bytes) -> None:
-        self.inner.publish(channel.rstrip("x"), frame)
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        self.inner.send(service, self._crossing.meet(frame), timeout)
 
-    def subscribe(self, channel: str) -> Inbox:
-        return self.inner.subscribe(channel.rstrip("x"))
+
+@broken(
+    "interleaves-frames",
+    kills=("LINE-006",),
+    shows=" lost",
+)
+class InterleavesFrames(WrappedTransport):
+    """Two threads that send on one line at the same time mix their frames."""
+
+    def line(self, inner: Line) -> Line:
+        return _CrossedLine(inner)
+
+
+class _Overtaking(Generic[_T]):
+    """Hands out what comes second before what comes first, where both are there."""
+
+    def __init__(self, receive: Callable[[float], _T | None], check: Callable[[], None]) -> None:
+        self._receive = receive
+        self._check = check
+        self._held: list[_T] = []
+
+    def receive(self, timeout: float) -> _T | None:
+        """Return what is next."""
+        if self._held:
+            self._check()
+            return self._held.pop()
+        first = self._receive(timeout)
+        second = None if first is None else self._receive(0)
+        if first is None or second is None:
+            return first
+        self._held.append(first)
+        return second
+
+
+class _OvertakingLine(WrappedLine):
+    def __init__(self, inner: Line) -> None:
+        super().__init__(inner)
+        self._order = _Overtaking(inner.receive, self.check)
+
+    def receive(self, timeout: float) -> bytes | None:
+        return self._order.receive(timeout)
+
+
+@broken("reorders-replies", kills=("LINE-008",), shows="the order at the line")
+class ReordersReplies(WrappedTransport):
+    """Of two replies that wait at a line the second is handed out first."""
+
+    def line(self, inner: Line) -> Line:
+        return _OvertakingLine(inner)
+
+
+class OvertakingInbox(WrappedInbox):
+    """Hands out what comes second before what comes first, where both are there."""
+
+    def __init__(self, inner: Inbox) -> None:
+        super().__init__(inner)
+        self._order = _Overtaking(inner.receive, self.check)
+
+    def receive(self, timeout: float) -> Delivery | None:
+        return self._order.receive(timeout)
+
+
+@broken("reorders-frames", kills=("LINE-008",), shows="the order at the inbox")
+class ReordersFrames(WrappedTransport):
+    """Of two requests that wait for an inbox with room for both the second is handed out first."""
+
+    def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - one as the other
+        return OvertakingInbox(inner)

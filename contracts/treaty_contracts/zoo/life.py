@@ -5,15 +5,22 @@ Each has one defect and no other. It must not know rules.
 
 from __future__ import annotations
 
+import mmap
 import os
 import threading
+from collections import Counter
+from typing import ClassVar
 
-from treaty import ClosedError, Delivery, ForkedError, Inbox, Line, Transport
+from treaty import AddressInUse, ClosedError, Delivery, ForkedError, FrameTooLarge, Inbox, Line, Transport
 from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
 from treaty_contracts.zoo.animals import broken
 
 
-@broken("leaks-a-thread")
+@broken(
+    "leaks-a-thread",
+    kills=("LIFE-004",),
+    shows="thread leaked",
+)
 class LeaksAThread(WrappedTransport):
     """Each line leaves a thread behind."""
 
@@ -22,7 +29,11 @@ class LeaksAThread(WrappedTransport):
         return self.inner.dial()
 
 
-@broken("transport-keeps-a-thread")
+@broken(
+    "transport-keeps-a-thread",
+    kills=("LIFE-008",),
+    shows="thread kept",
+)
 class TransportKeepsAThread(WrappedTransport):
     """A thread runs from the making of the transport to its close."""
 
@@ -36,7 +47,11 @@ class TransportKeepsAThread(WrappedTransport):
         self.inner.close()
 
 
-@broken("leaks-a-descriptor")
+@broken(
+    "leaks-a-descriptor",
+    kills=("LIFE-004",),
+    shows="/dev/null",
+)
 class LeaksADescriptor(WrappedTransport):
     """Each inbox leaves a descriptor behind."""
 
@@ -47,11 +62,12 @@ class LeaksADescriptor(WrappedTransport):
 
 class _TouchyLine(WrappedLine):
     def close(self) -> None:
-        self.inner.check()
+        if self.closed and not self.foreign:
+            self.inner.check()
         self.inner.close()
 
 
-@broken("second-close-raises")
+@broken("second-close-raises", kills=("LIFE-001",), shows="what a second close raises")
 class SecondCloseRaises(WrappedTransport):
     """Closing a line that is closed is an error."""
 
@@ -70,7 +86,11 @@ class _UndeadLine(WrappedLine):
         self.inner.send(service, frame, timeout)
 
 
-@broken("reopens-silently")
+@broken(
+    "reopens-silently",
+    kills=("LIFE-003",),
+    shows="line.send after its own close",
+)
 class ReopensSilently(WrappedTransport):
     """A line that was closed connects again when something is sent."""
 
@@ -86,7 +106,11 @@ class _ForeignLine(WrappedLine):
             raise OSError(9, "Bad file descriptor") from None
 
 
-@broken("foreign-error-after-close")
+@broken(
+    "foreign-error-after-close",
+    kills=("LIFE-003", "ERR-008", "ERR-009"),
+    shows="Bad file descriptor",
+)
 class ForeignErrorAfterClose(WrappedTransport):
     """Sending on a closed line raises the operating system's error."""
 
@@ -102,7 +126,7 @@ class _ForkingLine(WrappedLine):
             return None
 
 
-@broken("works-in-a-fork")
+@broken("works-in-a-fork", kills=("LIFE-007",), shows="line.receive in the child")
 class WorksInAFork(WrappedTransport):
     """A forked child may read its parent's line."""
 
@@ -116,9 +140,9 @@ class _FragileDelivery(WrappedDelivery):
         self._transport = transport
 
     def reply(self, frame: bytes) -> None:
+        self.inner.reply(frame)
         if self.reply_to not in _LIVING:
             raise OSError(32, "Broken pipe")
-        self.inner.reply(frame)
 
 
 _LIVING: set[str] = set()
@@ -143,7 +167,7 @@ class _FragileInbox(WrappedInbox):
         return _FragileDelivery(inner, self._transport)
 
 
-@broken("dead-caller-raises")
+@broken("dead-caller-raises", kills=("LINE-009",), shows="Broken pipe")
 class DeadCallerRaises(WrappedTransport):
     """A reply to a line that is closed raises the operating system's error."""
 
@@ -152,3 +176,163 @@ class DeadCallerRaises(WrappedTransport):
 
     def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - one as the other
         return _FragileInbox(inner, self)
+
+
+@broken(
+    "lingers",
+    kills=("LIFE-005",),
+    shows="AddressInUse",
+)
+class Lingers(WrappedTransport):
+    """The first attempt to serve what a closed transport served finds the address in use."""
+
+    lingering: ClassVar[set[str]] = set()
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner)
+        self._served: set[str] = set()
+
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        if service in self.lingering and not self.closed and not self.foreign:
+            self.lingering.discard(service)
+            raise AddressInUse(f"the address of {service!r} is still in use")
+        inbox = self.inner.serve(service, capacity)
+        self._served.add(service)
+        return inbox
+
+    def close(self) -> None:
+        if not self.closed and not self.foreign:
+            self.lingering.update(self._served)
+        self.inner.close()
+
+
+class _StaleLine(WrappedLine):
+    def __init__(self, inner: Line, generations: Counter[str]) -> None:
+        super().__init__(inner)
+        self._generations = generations
+        self._known: dict[str, int] = {}
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        generation = self._generations[service]
+        if generation and self._known.setdefault(service, generation) != generation:
+            self.check()
+            return
+        self.inner.send(service, frame, timeout)
+
+
+class _MortalInbox(WrappedInbox):
+    def __init__(self, inner: Inbox, generations: Counter[str], service: str) -> None:
+        super().__init__(inner)
+        self._generations = generations
+        self._service = service
+
+    def close(self) -> None:
+        if not self.closed and not self.foreign:
+            self._generations[self._service] += 1
+        self.inner.close()
+
+
+@broken(
+    "stale-link",
+    kills=(
+        "LIFE-006",
+        "INBOX-007",
+    ),
+    shows="ConnectionLost or Unavailable, if anything",
+)
+class StaleLink(WrappedTransport):
+    """What a line sends to a service that it knows goes to the one that is gone, when it was started again."""
+
+    generations: ClassVar[Counter[str]] = Counter()
+
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        inner = self.inner.serve(service, capacity)
+        self.generations[service] += not self.generations[service]
+        return _MortalInbox(inner, self.generations, service)
+
+    def line(self, inner: Line) -> Line:
+        return _StaleLine(inner, self.generations)
+
+
+class _SharedLine(WrappedLine):
+    """Has a flag in memory that forked children share: whoever closes there closes for all."""
+
+    def __init__(self, inner: Line) -> None:
+        super().__init__(inner)
+        self._shared = mmap.mmap(-1, 1)
+
+    def _look(self) -> None:
+        if self._shared[0] and not self.foreign:
+            self.inner.close()
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        self._look()
+        self.inner.send(service, frame, timeout)
+
+    def receive(self, timeout: float) -> bytes | None:
+        self._look()
+        return self.inner.receive(timeout)
+
+    def close(self) -> None:
+        if self.foreign:
+            self._shared[0] = 1
+        self.inner.close()
+
+
+@broken("fork-closes-for-all", kills=("LIFE-007",), shows="ClosedError")
+class ForkClosesForAll(WrappedTransport):
+    """A forked child that closes a line closes the one of its parent."""
+
+    def line(self, inner: Line) -> Line:
+        return _SharedLine(inner)
+
+
+class _WatchedLine(WrappedLine):
+    """Knows whether somebody waits at it."""
+
+    inside = 0
+
+    def receive(self, timeout: float) -> bytes | None:
+        self.inside += 1
+        try:
+            return self.inner.receive(timeout)
+        finally:
+            self.inside -= 1
+
+
+@broken("close-hangs", kills=("LIFE-001",), shows="lose")
+class CloseHangs(WrappedTransport):
+    """Closing a transport takes 0.6 s longer while somebody waits at one of its lines."""
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner)
+        self._lines: list[_WatchedLine] = []
+
+    def line(self, inner: Line) -> Line:
+        self._lines.append(_WatchedLine(inner))
+        return self._lines[-1]
+
+    def close(self) -> None:
+        if not self.closed and not self.foreign and any(line.inside for line in self._lines):
+            threading.Event().wait(0.6)
+        self.inner.close()
+
+
+@broken(
+    "foreign-error-in-send",
+    kills=("LINE-012",),
+    shows="OverflowError",
+)
+class ForeignErrorInSend(WrappedTransport):
+    """A frame that is too large raises an error of the language."""
+
+    def line(self, inner: Line) -> Line:
+        return _OverflowingLine(inner)
+
+
+class _OverflowingLine(WrappedLine):
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        try:
+            self.inner.send(service, frame, timeout)
+        except FrameTooLarge as error:
+            raise OverflowError(str(error)) from None

@@ -5,12 +5,17 @@ Each has one defect and no other. It must not know rules.
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
 from threading import Event
+from typing import TypeVar
 
 from treaty import Delivery, Inbox, Line
 from treaty_contracts.wrapping import WrappedInbox, WrappedLine, WrappedTransport
 from treaty_contracts.zoo.animals import broken
+
+_T = TypeVar("_T")
 
 
 class _Both(WrappedTransport):
@@ -29,15 +34,6 @@ class _Both(WrappedTransport):
         return self.inbox_kind(inner)
 
 
-class _SleepyLine(WrappedLine):
-    def receive(self, timeout: float) -> bytes | None:
-        got = self.inner.receive(0)
-        if got is None and timeout > 0:
-            Event().wait(timeout)
-            got = self.inner.receive(0)
-        return got
-
-
 class _SleepyInbox(WrappedInbox):
     def receive(self, timeout: float) -> Delivery | None:
         got = self.inner.receive(0)
@@ -47,64 +43,83 @@ class _SleepyInbox(WrappedInbox):
         return got
 
 
-@broken("never-wakes")
-class NeverWakes(_Both):
-    """A blocked receive looks again only when its timeout is over."""
+@broken("never-wakes", kills=("LINE-004",), shows="from send to the inbox")
+class NeverWakes(WrappedTransport):
+    """A receive that is blocked at the inbox of a service looks again only when its timeout is over."""
 
-    line_kind, inbox_kind = _SleepyLine, _SleepyInbox
+    def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - one as the other
+        return _SleepyInbox(inner)
 
 
 class _SlowLine(WrappedLine):
     def receive(self, timeout: float) -> bytes | None:
-        return self.inner.receive(timeout * 3 + 0.2)
+        return self.inner.receive(timeout * 3 + 0.6)
 
 
-class _SlowInbox(WrappedInbox):
+class SlowInbox(WrappedInbox):
+    """Waits longer than it is told."""
+
     def receive(self, timeout: float) -> Delivery | None:
-        return self.inner.receive(timeout * 3 + 0.2)
+        return self.inner.receive(timeout * 3 + 0.6)
 
 
-@broken("ignores-timeout")
+@broken(
+    "ignores-timeout",
+    kills=("LINE-003",),
+    shows="within",
+)
 class IgnoresTimeout(_Both):
-    """Receive waits three times as long as it is told, and never less than 0.2 s."""
+    """Receive waits three times as long as it is told, and never less than 0.6 s."""
 
-    line_kind, inbox_kind = _SlowLine, _SlowInbox
+    line_kind, inbox_kind = _SlowLine, SlowInbox
+
+
+def _polled(receive: Callable[[float], _T | None], timeout: float) -> _T | None:
+    until = time.monotonic() + timeout
+    while (got := receive(0)) is None and time.monotonic() < until:
+        Event().wait(min(0.1, max(0.0, until - time.monotonic())))
+    return got
 
 
 class _PollingLine(WrappedLine):
     def receive(self, timeout: float) -> bytes | None:
-        until = time.monotonic() + timeout
-        while (got := self.inner.receive(0)) is None and time.monotonic() < until:
-            Event().wait(min(0.1, max(0.0, until - time.monotonic())))
-        return got
+        return _polled(self.inner.receive, timeout)
 
 
-class _PollingInbox(WrappedInbox):
+class PollingInbox(WrappedInbox):
+    """Looks ten times a second."""
+
     def receive(self, timeout: float) -> Delivery | None:
-        until = time.monotonic() + timeout
-        while (got := super().receive(0)) is None and time.monotonic() < until:
-            Event().wait(min(0.1, max(0.0, until - time.monotonic())))
-        return got
+        return _polled(super().receive, timeout)
 
 
-@broken("polls-slowly")
+@broken(
+    "polls-slowly",
+    kills=("LINE-004",),
+    shows="the median of",
+)
 class PollsSlowly(_Both):
     """A blocked receive looks ten times a second."""
 
-    line_kind, inbox_kind = _PollingLine, _PollingInbox
+    line_kind, inbox_kind = _PollingLine, PollingInbox
 
 
 class _LateLine(WrappedLine):
     def receive(self, timeout: float) -> bytes | None:
-        got = self.inner.receive(timeout)
-        if got is not None:
-            Event().wait(0.3)
+        got = self.inner.receive(0)
+        if got is None and timeout > 0:
+            got = self.inner.receive(timeout)
+            Event().wait(0.0 if got is None else 0.3)
         return got
 
 
-@broken("returns-late")
+@broken(
+    "returns-late",
+    kills=("LINE-004",),
+    shows="from reply to the line",
+)
 class ReturnsLate(_Both):
-    """Receive at a line hands over what arrived 0.3 s later."""
+    """What a line was waited for is handed over 0.3 s later."""
 
     line_kind = _LateLine
 
@@ -119,7 +134,11 @@ class _HastyInbox(WrappedInbox):
         return self.inner.receive(timeout / 2)
 
 
-@broken("returns-early")
+@broken(
+    "returns-early",
+    kills=("LINE-003",),
+    shows="not earlier",
+)
 class ReturnsEarly(_Both):
     """Receive gives up after half of its timeout."""
 
@@ -153,7 +172,11 @@ class _DeafInbox(WrappedInbox):
         return None if timeout else self.inner.receive(0)
 
 
-@broken("close-does-not-wake")
+@broken(
+    "close-does-not-wake",
+    kills=("LINE-005", "INBOX-006"),
+    shows="blocked receive",
+)
 class CloseDoesNotWake(_Both):
     """A close by another thread does not end a blocked receive."""
 
@@ -162,12 +185,65 @@ class CloseDoesNotWake(_Both):
 
 class _BlockingLine(WrappedLine):
     def send(self, service: str, frame: bytes, timeout: float) -> None:
-        Event().wait(0.3)
+        if timeout == 0:
+            Event().wait(0.25)
         self.inner.send(service, frame, timeout)
 
 
-@broken("send-blocks")
+@broken(
+    "send-blocks",
+    kills=("LINE-004",),
+    shows="send with a timeout of 0",
+)
 class SendBlocks(_Both):
-    """Send takes 0.3 s, whatever its timeout."""
+    """Send with a timeout of 0 takes a quarter of a second."""
 
     line_kind = _BlockingLine
+
+
+class _LockingLine(WrappedLine):
+    def __init__(self, inner: Line) -> None:
+        super().__init__(inner)
+        self._lock = threading.RLock()
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        with self._lock:
+            self.inner.send(service, frame, timeout)
+
+    def receive(self, timeout: float) -> bytes | None:
+        with self._lock:
+            return self.inner.receive(timeout)
+
+    def close(self) -> None:
+        if self.foreign:
+            self.inner.close()
+            return
+        with self._lock:
+            self.inner.close()
+
+
+@broken(
+    "holds-the-lock-while-blocked",
+    kills=("LINE-004",),
+    shows="from send to the inbox",
+)
+class HoldsTheLockWhileBlocked(_Both):
+    """A thread that receives at a line keeps all others from sending on it and from closing it."""
+
+    line_kind = _LockingLine
+
+
+class _DeafToZeroLine(WrappedLine):
+    def receive(self, timeout: float) -> bytes | None:
+        return self.inner.receive(timeout or 3600.0)
+
+
+@broken(
+    "zero-is-for-ever",
+    kills=("LINE-003",),
+    shows="still blocked",
+)
+class ZeroIsForEver(_Both):
+    """A timeout of 0 at a line means for ever."""
+
+    line_kind = _DeafToZeroLine

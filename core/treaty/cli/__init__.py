@@ -1,4 +1,4 @@
-"""The command line: ``treaty serve``, ``call``, ``ping``, ``describe``, ``keygen`` and ``demo``.
+"""The command line: ``treaty serve``, ``call``, ``ping``, ``describe``, ``watch``, ``keygen`` and ``demo``.
 
 This room stands on what the core offers to everybody, and must know no adapter. typer and rich are imported only when
 a command runs, so that ``treaty`` without them can say what to install.

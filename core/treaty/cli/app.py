@@ -1,6 +1,7 @@
 """The application: the list of the commands, and the one place where errors become a line and an exit code.
 
 Each command is a module of its own with a function and its ``EXAMPLES``; to add one, write it into ``_COMMANDS``.
+Other packages bring theirs through entry points, which are loaded when they are used.
 This room must not know what a command does.
 """
 
@@ -15,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 import treaty
-from treaty.cli import call, describe, keygen, ping, serve
+from treaty.cli import call, describe, extensions, keygen, ping, serve, watch
 from treaty.cli.demo import command as demo
 from treaty.cli.exits import ExitCode, code_for
 from treaty.cli.help import show_trailer, with_examples
@@ -36,16 +37,24 @@ treaty call slow.echo '{"text": "hi"}' --url zmq+tcp://127.0.0.1:5555 --secret-f
 class Commands(TyperGroup):
     """Runs a command; whatever it raises becomes one line on standard error and an exit code."""
 
+    def list_commands(self, ctx: Any) -> list[str]:
+        own = super().list_commands(ctx)
+        return [*own, *(name for name in extensions.brought() if name not in own)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return super().get_command(ctx, cmd_name) or extensions.load(cmd_name)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except _COMPLAINT as complaint:
-            command = ctx.invoked_subcommand
-            where = f"treaty {command}" if command in self.commands else "treaty"
+            name = ctx.invoked_subcommand
+            command = self.get_command(ctx, name) if name else None
+            where = f"treaty {name}" if command else "treaty"
             show_error("usage", one_line(f"{complaint.format_message().rstrip('.')} (see '{where} --help')"))
-            raise typer.Exit(ExitCode.USAGE) from None
+            raise typer.Exit(getattr(command, "usage", ExitCode.USAGE)) from None
         except KeyboardInterrupt:
             show_error("interrupted", "")
             raise typer.Exit(ExitCode.INTERRUPTED) from None
@@ -64,6 +73,7 @@ _COMMANDS: Final[tuple[tuple[str, Callable[..., None], str], ...]] = (
     ("call", call.call, call.EXAMPLES),
     ("ping", ping.ping, ping.EXAMPLES),
     ("describe", describe.describe, describe.EXAMPLES),
+    ("watch", watch.watch, watch.EXAMPLES),
     ("keygen", keygen.keygen, keygen.EXAMPLES),
     ("demo", demo.demo, demo.EXAMPLES),
 )

@@ -6,12 +6,13 @@ This room must not know what the commands do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.text import Text
 from typer.core import TyperCommand
 
-from treaty.cli.exits import MEANINGS
+from treaty.cli.exits import MEANINGS, ExitCode
 from treaty.cli.screen import out
 
 
@@ -19,25 +20,30 @@ class Command(TyperCommand):
     """A command with examples in its help."""
 
     examples = ""
+    meanings: Mapping[Any, str] = MEANINGS
+    #: The exit code for wrong usage.
+    usage: int = ExitCode.USAGE
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         super().format_help(ctx, formatter)
-        show_trailer(self.examples)
+        show_trailer(self.examples, self.meanings)
 
 
-def with_examples(lines: str) -> type[Command]:
-    """Return the class for a command with these examples, one a line."""
-    return type("Command", (Command,), {"examples": lines})
+def with_examples(lines: str, meanings: Mapping[Any, str] = MEANINGS) -> type[Command]:
+    """Return the class for a command with these examples, one a line, and these exit codes."""
+    return type("Command", (Command,), {"examples": lines, "meanings": meanings})
 
 
-def show_trailer(examples: str) -> None:
+def show_trailer(examples: str, meanings: Mapping[Any, str] = MEANINGS) -> None:
     """Print examples and exit codes."""
     console = out()
     sections = {
         "Examples": examples.splitlines(),
-        "Exit codes": [f"{code:>3}  {meaning}" for code, meaning in MEANINGS.items()],
+        "Exit codes": [f"{code:>3}  {meaning}" for code, meaning in meanings.items()],
     }
     for title, lines in sections.items():
+        if not lines:
+            continue
         console.print(Text.assemble(" ", (title, "bold")))
         for line in lines:
             # Not wrapped: an example is there to be copied.

@@ -61,6 +61,11 @@ def show_warning(text: str) -> None:
     err().print(Text.assemble(("warning", "bold yellow"), f": {one_line(text)}"), soft_wrap=True)
 
 
+def show_note(text: str) -> None:
+    """Print what is good to know on one line of standard error."""
+    err().print(Text(one_line(text), "dim"), soft_wrap=True)
+
+
 def show_json(value: Any, *, raw: bool = False) -> None:
     """Print a value as JSON: indented for a person at a terminal, else on one line for a program.
 
@@ -72,10 +77,23 @@ def show_json(value: Any, *, raw: bool = False) -> None:
         typer.echo(value)
         return
     terminal = sys.stdout.isatty() and not raw
+    text = _dumped(value, indent=2 if terminal else None)
+    typer.echo(_harmless(text) if terminal else text)
+
+
+def as_line(value: Any) -> str:
+    """Return a value as JSON on one line that no terminal can be steered by, and that is the same JSON still."""
+    return _harmless(_dumped(value))
+
+
+def _dumped(value: Any, indent: int | None = None) -> str:
     ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
-    text = json.dumps(value, ensure_ascii=ascii_only, indent=2 if terminal else None)
+    return json.dumps(value, ensure_ascii=ascii_only, indent=indent)
+
+
+def _harmless(text: str) -> str:
     # JSON escapes the control characters below U+0020 itself; those above it could still steer a terminal.
-    typer.echo("".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in text) if terminal else text)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def start_logging(*, verbose: bool) -> None:

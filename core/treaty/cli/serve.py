@@ -30,8 +30,11 @@ def serve(
     *,
     url: Url,
     concurrency: Annotated[
-        int, typer.Option("--concurrency", "-c", metavar="N", min=1, help="How many handlers run at once.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--concurrency", "-c", metavar="N", min=1, help="How many handlers run at once; else the service decides."
+        ),
+    ] = None,
     drain: Annotated[
         float,
         typer.Option("--drain", metavar="SECONDS", min=0, help="What running handlers have to finish at the end."),
@@ -46,8 +49,10 @@ def serve(
     start_logging(verbose=verbose)
     cls = load_service(service)
     secret = read_secret(secret_file)
+    # Who says nothing leaves it to the class: a storage service shares transactions among what runs at once.
+    chosen = {} if concurrency is None else {"concurrency": concurrency}
     with connect(url) as transport:
-        _run(cls(transport, secret=secret, concurrency=concurrency, drain=drain), transport, url)
+        _run(cls(transport, secret=secret, drain=drain, **chosen), transport, url)
 
 
 def _run(service: Service, transport: Transport, url: str) -> None:

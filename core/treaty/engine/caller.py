@@ -94,6 +94,11 @@ class Caller:
         """How many calls wait for their answer."""
         return len(self._ledger)
 
+    @property
+    def deferred_calls(self) -> int:
+        """How many of them are deferred."""
+        return self._ledger.deferred
+
     def request(
         self,
         target: str,
@@ -104,6 +109,7 @@ class Caller:
         headers: dict[str, str] | None = None,
         reply: str = "",
         one_way: bool = False,
+        deferred: bool = False,
     ) -> Outgoing:
         """Make a request, and open a call unless it is one-way.
 
@@ -115,6 +121,7 @@ class Caller:
             headers: text for the handler.
             reply: the address of the line that it will be sent on.
             one_way: nothing is to come back.
+            deferred: the caller's thread does not wait for the answer; such calls are counted.
 
         Raises:
             InvalidTarget: ``target`` is none.
@@ -128,9 +135,8 @@ class Caller:
             raise ValueError(f"a timeout is a number of seconds above 0 and at most {MAX_TTL:g}, not {timeout!r}")
         if not isinstance(params, dict | list):
             raise EncodingError(f"parameters are a dict (by name) or a list (by position), not {type(params).__name__}")
-        for name, value in (headers or {}).items():
-            if not isinstance(name, str) or not isinstance(value, str):
-                raise EncodingError(f"the name and the value of a header are text, not {name!r}: {value!r}")
+        if headers:
+            _check_headers(headers)
         message = Request(
             id=self._random(16).hex(),
             method=target,
@@ -152,6 +158,7 @@ class Caller:
             target=target,
             deadline=now.steady + timeout,
             expires=message.created + message.ttl,
+            deferred=deferred,
         )
         self._ledger.open(call)
         return Outgoing(service, frame, call)
@@ -227,3 +234,9 @@ class Caller:
     def close(self) -> list[Ended]:
         """End every open call because this end closes."""
         return self.lost(ClosedError("the client was closed while the call was open"))
+
+
+def _check_headers(headers: dict[str, str]) -> None:
+    for name, value in headers.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise EncodingError(f"the name and the value of a header are text, not {name!r}: {value!r}")

@@ -11,7 +11,7 @@ import treaty
 from treaty.cli import call
 
 Run = Callable[..., Result]
-COMMANDS = ["serve", "call", "ping", "describe", "keygen", "demo"]
+COMMANDS = ["serve", "call", "ping", "describe", "watch", "keygen", "demo"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

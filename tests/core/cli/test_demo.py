@@ -16,9 +16,11 @@ import pytest
 from typer.testing import Result
 
 from treaty import Key
-from treaty.cli.demo import acts, steps
+from treaty.cli.demo import acts, sharing, steps
 from treaty.cli.demo.bounds import HungError, within
+from treaty.cli.demo.pantry import Tea
 from treaty.cli.demo.process import OtherProcess
+from treaty.cli.demo.sharing import Household
 from treaty.cli.demo.steps import Stage, Step
 
 pytest.importorskip("zmq")
@@ -27,6 +29,13 @@ Run = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[str]"]
 Mine = Callable[[], list[psutil.Process]]
 ZMQ = ("demo", "--only", "zmq")
+ALL = len(steps.STEPS) + len(sharing.STEPS)
+
+
+@pytest.fixture
+def calls_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what is done with storage."""
+    monkeypatch.setattr(acts, "_share", lambda *_: iter(()))
 
 
 def _kill_the_other(_: Stage) -> str:
@@ -48,7 +57,7 @@ def test_every_outcome_is_right_and_nothing_is_left(start: Start, mine: Mine, tm
     pytest.importorskip("fakeredis")
     process = start("demo", env={**os.environ, "TMPDIR": str(tmp_path)}, cwd=tmp_path)
     out, err = process.communicate(timeout=60)
-    count = 2 * len(steps.STEPS)
+    count = 2 * ALL
     assert (process.returncode, err) == (0, "")
     assert f"{count} of {count} outcomes were right, over zmq and kombu" in out
     assert "\x1b" not in out
@@ -81,6 +90,22 @@ def test_killed_it_leaves_nothing_either(start: Start, mine: Mine) -> None:
     assert alive == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_ended_while_state_is_shared_it_leaves_no_process_and_no_file(
+    start: Start, mine: Mine, tmp_path: Path, number: int
+) -> None:
+    process = start(*ZMQ, env={**os.environ, "TMPDIR": str(tmp_path)})
+    _read_until(process, "the pantry is kept in SQLite")
+    left = mine()
+    assert len(left) in (3, 4)  # the second subscriber may have been killed already
+    process.send_signal(number)
+    _, alive = psutil.wait_procs([other for other in left if other.pid != process.pid], timeout=15)
+    assert alive == []
+    assert process.wait(15) == (-signal.SIGKILL if number == signal.SIGKILL else 130)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("calls_only")
 def test_a_wrong_outcome_is_told_and_exits_with_1(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     first = replace(steps.STEPS[0], expected="'Go away, Ada.'")
     monkeypatch.setattr(steps, "STEPS", (first, steps.STEPS[4]))
@@ -92,6 +117,7 @@ def test_a_wrong_outcome_is_told_and_exits_with_1(run: Run, monkeypatch: pytest.
     assert "zmq: A blocking call" in result.stdout.splitlines()[-1]
 
 
+@pytest.mark.usefixtures("calls_only")
 def test_when_the_other_process_dies_the_rest_is_not_waited_for(
     run: Run, mine: Mine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,9 +130,10 @@ def test_when_the_other_process_dies_the_rest_is_not_waited_for(
     assert mine() == []
 
 
+@pytest.mark.usefixtures("calls_only")
 def test_what_hangs_is_a_wrong_outcome(run: Run, mine: Mine, monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
-    hang = Step(title="A hang", code="wait()", expected="None", act=lambda _: str(release.wait(30)))
+    hang: Step[Stage] = Step(title="A hang", code="wait()", expected="None", act=lambda _: str(release.wait(30)))
     monkeypatch.setattr(steps, "STEPS", (hang,))
     monkeypatch.setattr(acts, "_STEP", 0.1)
     result = run(*ZMQ)
@@ -116,6 +143,7 @@ def test_what_hangs_is_a_wrong_outcome(run: Run, mine: Mine, monkeypatch: pytest
     assert mine() == []
 
 
+@pytest.mark.usefixtures("calls_only")
 def test_a_service_that_cannot_start_is_a_wrong_outcome(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acts, "PLACES", {"zmq": lambda: nullcontext("pigeon://nowhere")})
     result = run(*ZMQ)
@@ -130,8 +158,10 @@ def test_it_reads_well_at_any_width(start: Start, width: str, encoding: str) -> 
     out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
     words = " ".join(out.split())
-    assert all(step.title in words for step in steps.STEPS if encoding != "ascii")
-    assert max(len(line) for line in out.splitlines() if "tea house" not in line) <= min(int(width), 110)
+    titles = [*(step.title for step in steps.STEPS), *(step.title for step in sharing.STEPS)]
+    assert all(title in words for title in titles if encoding != "ascii")
+    scenes = ("the tea house", "the pantry")
+    assert max(len(line) for line in out.splitlines() if not line.startswith(scenes)) <= min(int(width), 110)
     assert out.isascii() is (encoding == "ascii")
 
 
@@ -143,6 +173,36 @@ def test_the_secret_of_the_other_process_is_hidden(mine: Mine) -> None:
         assert other.obituary == ""
     assert "ended with code 0" in other.obituary
     assert mine() == []
+
+
+def test_without_sqlalchemy_it_says_so_and_uses_the_memory_store(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "sqlalchemy.py").write_text("raise ModuleNotFoundError(name='sqlalchemy')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(steps, "STEPS", ())
+    result = run(*ZMQ)
+    assert result.exit_code == 0, result.stdout
+    words = " ".join(result.stdout.split())
+    assert "the pantry is kept in memory" in words
+    assert "storage in SQLite was not run, and the memory store is used: " in words
+    assert "pip install 'treaty[sql]'" in words
+    assert f"{len(sharing.STEPS)} of {len(sharing.STEPS)} outcomes were right" in words
+
+
+def test_a_subscriber_that_knows_something_else_is_a_wrong_outcome(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def confuse(household: Household) -> str:
+        last = household.storage.save(Tea("assam", 1))
+        household.first.ask(last)
+        monkeypatch.setattr(household.first, "ask", lambda _: {"teas": [["assam", 2, 1]]})
+        return sharing._compare(household, last, household.second, household.first)
+
+    monkeypatch.setattr(steps, "STEPS", ())
+    monkeypatch.setattr(sharing, "STEPS", (replace(sharing.STEPS[0], act=confuse),))
+    result = run(*ZMQ)
+    assert result.exit_code == 1
+    words = " ".join(result.stdout.split())
+    assert "the store has [['assam', 1, 1]], but the first subscriber knows [['assam', 2, 1]]" in words
 
 
 def test_work_is_bounded_and_raises_what_it_raises() -> None:

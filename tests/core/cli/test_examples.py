@@ -20,6 +20,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
         ("asyncio_client", "Took a while, but I am back."),
         ("two_services", "DeadlineExceeded: "),
         ("notifications", "iterator: hosts.Host.deleted"),
+        ("storage", "iterator: created Host(address='10.0.0.2'"),
     ],
 )
 def test_the_example_runs(name: str, says: str) -> None:

@@ -29,6 +29,13 @@ class Broken(Service):
     name = "broken"
     def setup(self):
         raise OSError("no disk")
+class Greedy(Service):
+    name = "greedy"
+    def __init__(self, transport, *, concurrency=7, **options):
+        super().__init__(transport, concurrency=concurrency, **options)
+        self.chosen = concurrency
+    def setup(self):
+        raise OSError(f"wants {self.chosen}")
 """
 
 
@@ -84,9 +91,15 @@ def test_an_address_in_use_is_one_line(far_kitchen: object, here: Path, start: S
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["served:Nobody"], 2, "ConfigurationError: the module 'served' has no 'Nobody'; services in it: Broken, Deaf"),
+        (
+            ["served:Nobody"],
+            2,
+            "ConfigurationError: the module 'served' has no 'Nobody'; services in it: Broken, Deaf, Greedy",
+        ),
         (["nowhere:Deaf"], 2, "ConfigurationError: there is no module 'nowhere'"),
         (["served:Broken"], 70, "OSError: no disk"),
+        (["served:Greedy"], 70, "OSError: wants 7"),
+        (["served:Greedy", "--concurrency", "3"], 70, "OSError: wants 3"),
         (["served:Deaf", "--concurrency", "0"], 2, "usage: "),
         (["served:Deaf", "--url", "kombu+nope://"], 2, "UnknownScheme: "),
     ],

@@ -41,7 +41,8 @@ def demo(
     only: Annotated[Choice | None, typer.Option("--only", help="Over this transport only.")] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Start a service in another process, over ZeroMQ and over kombu with a broker of its own, and call it every way.
+    """Start services in other processes, over ZeroMQ and over kombu with a broker of its own; call one every way, and
+    share state through another.
 
     Needs no broker and no settings, and leaves nothing behind. Exits with 0 only if every outcome was the right one.
     """

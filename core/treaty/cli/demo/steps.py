@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from treaty.cli.demo.teahouse import OutOfStock
 from treaty.client import Client
@@ -21,6 +21,7 @@ from treaty.messages import Notification
 from treaty.pending import Reply
 from treaty.sealing import Key
 
+_S = TypeVar("_S")
 #: Seconds that a call of the demo may take, unless the step is about that.
 CALL: Final = 5.0
 _TOO_SHORT: Final = 0.3
@@ -37,13 +38,13 @@ class Stage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
-    """Something that is done, and the words for what must come back."""
+class Step(Generic[_S]):
+    """Something that is done on a stage, and the words for what must come back."""
 
     title: str
     code: str
     expected: str
-    act: Callable[[Stage], str]
+    act: Callable[[_S], str]
 
 
 def _blocking(stage: Stage) -> str:
@@ -144,7 +145,7 @@ def _notification(stage: Stage) -> str:
     return f"{notification.topic}: {notification.data}"
 
 
-STEPS: Final[tuple[Step, ...]] = (
+STEPS: Final[tuple[Step[Stage], ...]] = (
     Step(
         title="A blocking call",
         code='client.call("teahouse.greet", {"guest": "Ada"})',

@@ -10,7 +10,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from treaty.cli.demo.acts import Outcome, Scene
+from treaty.cli.demo.acts import Event, Outcome, Scene, Shortcoming
 from treaty.cli.screen import one_line
 
 #: Where the text behind a label begins.
@@ -35,12 +35,14 @@ class Transcript:
         width = min(self._console.width, _WIDEST) - len(transport) - 1
         self._console.print(Text.assemble((transport, "bold"), " ", (line * max(width, 0), "green")))
 
-    def add(self, transport: str, event: Scene | Outcome) -> None:
+    def add(self, transport: str, event: Event) -> None:
         """Write down what happened."""
         if isinstance(event, Scene):
-            self._console.print(
-                Text(f"the tea house serves on {event.url}, in process {event.pid}", "dim"), soft_wrap=True
-            )
+            if self._outcomes and self._outcomes[-1][0] == transport:
+                self._console.print()
+            self._console.print(Text(one_line(event.text), "dim"), soft_wrap=True)
+        elif isinstance(event, Shortcoming):
+            self._console.print(Text(one_line(event.text), "yellow"), soft_wrap=True)
         else:
             self._outcomes.append((transport, event))
             self._outcome(event)

@@ -1,0 +1,172 @@
+"""Runs a session in a process of its own and hands on its events, so that no target can harm whoever shows them.
+
+The process is a fresh interpreter with a session of its own at the terminal: Ctrl-C reaches only the command, which then
+ends everything. How the process ended, and what it printed, becomes one event. This room must not know rules.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, Final, NoReturn
+
+import msgspec
+
+from treaty_contracts.isolation import described, printed
+from treaty_contracts.orphans import adopt
+from treaty_contracts.session import Began, Ended, Event, Noted, Order, Over, Refused, run
+
+#: Seconds that an import may take.
+IMPORT: Final = 60.0
+#: Seconds that a process has to put away what it started, before it is killed.
+_LEAVE: Final = 5.0
+_LOOK: Final = 0.1
+_CHUNK: Final = 65_536
+#: The variable that says where Hypothesis keeps its files. Whoever has set it is heard.
+HOME: Final = "HYPOTHESIS_STORAGE_DIRECTORY"
+_DECODER: Final = msgspec.json.Decoder(Event)
+
+
+def events(order: Order, patience: float = IMPORT) -> Iterator[Event]:
+    """Run a session and yield its events. Whoever stops listening ends it, and everything that it started.
+
+    Args:
+        order: what to run.
+        patience: seconds that the import may take.
+    """
+    with tempfile.TemporaryFile() as output, nothing_left() as home:
+        reading, writing = os.pipe()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "treaty_contracts.host", str(writing), msgspec.json.encode(order).decode()],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=(writing,),
+            start_new_session=True,
+            env={HOME: home, **os.environ},
+        )
+        try:
+            os.close(writing)
+            yield from _told(process, reading, output, order, patience)
+        finally:
+            os.close(reading)
+            _end(process)
+
+
+@contextmanager
+def nothing_left() -> Iterator[str]:
+    """Give a folder for what Hypothesis keeps, so that nothing is left where the command was started."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        yield home
+
+
+def _told(
+    process: subprocess.Popen[bytes], reading: int, output: IO[bytes], order: Order, patience: float
+) -> Iterator[Event]:
+    subject, imported = order.spec, False
+    for event in _read(process, reading, patience):
+        if isinstance(event, Over):
+            if imported and printed(output):
+                yield Noted(text=f"the import printed something: {_last_line(output)}")
+            with suppress(subprocess.TimeoutExpired):
+                # What it registered for its end is run undisturbed, a broker that is to be stopped, say.
+                process.wait(_LEAVE)
+            yield event
+            return
+        if isinstance(event, Began):
+            subject, imported = event.target, True
+        elif isinstance(event, Ended | Refused):
+            subject = order.spec
+        yield event
+    if process.poll() is None and not imported:
+        text = f"the import has not come to an end in {patience:g} s"
+    else:
+        when = "while the contract was run on it" if imported else "while it was imported"
+        text = f"the process ended {when}, with {described(process.wait())}"
+    last = _last_line(output)
+    yield Refused(target=subject, text=f"{text}; the last that it printed: {last}" if last else text)
+    yield Over()
+
+
+def _read(process: subprocess.Popen[bytes], reading: int, patience: float) -> Iterator[Event]:
+    """Yield events until the process has ended, or its import has taken too long."""
+    buffer = bytearray()
+    until, begun = time.monotonic() + patience, False
+    while begun or time.monotonic() < until:
+        # Whatever the target started may hold the pipe open: the end of the process itself is looked for as well.
+        over = process.poll() is not None
+        chunk = os.read(reading, _CHUNK) if select.select([reading], [], [], 0 if over else _LOOK)[0] else None
+        if chunk:
+            buffer += chunk
+            *lines, rest = buffer.split(b"\n")
+            buffer = bytearray(rest)
+            for line in lines:
+                event = _DECODER.decode(line)
+                begun = True
+                yield event
+        elif chunk == b"" or over:
+            process.wait()
+            return
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it started: asked first, so that a broker it started is stopped in order."""
+    with suppress(subprocess.TimeoutExpired):
+        if process.poll() is None:
+            process.terminate()
+            process.wait(_LEAVE)
+    for pid in _family(process.pid):
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    with suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _family(leader: int) -> list[int]:
+    """Return who began in the terminal session of a process, whatever group they are in, where the system tells."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.getsid(int(entry.name)) == leader:
+                found.append(int(entry.name))
+    return found
+
+
+def _last_line(output: IO[bytes]) -> str:
+    return printed(output).rpartition("\n")[2]
+
+
+def _leave(*_: Any) -> NoReturn:
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def _main() -> None:
+    """Be the process: the descriptor to write to, and the order."""
+    writing = int(sys.argv[1])
+    os.set_inheritable(writing, False)  # noqa: FBT003 - the name says it
+    order = msgspec.json.decode(sys.argv[2], type=Order)
+    adopt()
+    # An exception, so that whatever runs a rule ends it on the way out.
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        for event in run(order):
+            line = memoryview(msgspec.json.encode(event) + b"\n")
+            while line:
+                line = line[os.write(writing, line) :]
+    except OSError:
+        # Nobody listens any more.
+        raise SystemExit(0) from None
+
+
+if __name__ == "__main__":
+    _main()

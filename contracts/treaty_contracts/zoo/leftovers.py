@@ -1,0 +1,116 @@
+"""Animals that leave something behind, or do not know whether they are closed.
+
+Each has one defect and no other. It must not know rules.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+import warnings
+from pathlib import Path
+
+from treaty import Line, Transport
+from treaty_contracts.wrapping import WrappedLine, WrappedTransport
+from treaty_contracts.zoo.animals import broken
+
+#: After how many lines a transport is taken for one at which somebody dials again and again.
+_OFTEN = 3
+
+
+@broken("leaves-a-file", kills=("LIFE-018",), shows="temporary file")
+class LeavesAFile(WrappedTransport):
+    """A file is left in the temporary directory."""
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner)
+        place = Path(tempfile.gettempdir())
+        # Where nobody looks and nobody clears up, none is left either: a zoo does not litter.
+        if place.parent.name.startswith("contract-"):
+            (place / f"transport-{id(self)}").touch()
+
+
+@broken("leaves-a-child", kills=("LIFE-018",), shows="child process")
+class LeavesAChild(WrappedTransport):
+    """A process that is started with the transport lives on for a while."""
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner)
+        os.posix_spawnp("sleep", ["sleep", "5"], dict(os.environ))
+
+
+class _AgelessLine(WrappedLine):
+    @property
+    def closed(self) -> bool:
+        return False
+
+
+@broken("never-closed", kills=("LIFE-020",), shows="what was left by with says that it is closed")
+class NeverClosed(WrappedTransport):
+    """A line never says that it is closed."""
+
+    def line(self, inner: Line) -> Line:
+        return _AgelessLine(inner)
+
+
+@broken("opens-while-closing", kills=("LIFE-019",), shows="ClosedError")
+class OpensWhileClosing(WrappedTransport):
+    """Whoever dials while another thread closes gets the error of the operating system."""
+
+    closing = False
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner)
+        self._dialled = 0
+        self._met = threading.Event()
+
+    def dial(self) -> Line:
+        self._dialled += 1
+        if self.closing and not self.closed:
+            self._met.set()
+            raise OSError(9, "Bad file descriptor")
+        return self.inner.dial()
+
+    def close(self) -> None:
+        if not self.closed and not self.foreign and not self.closing:
+            self.closing = True
+            # Whoever opens again and again is waited for; one who did it once or twice does not come by.
+            self._met.wait(0.5 if self._dialled > _OFTEN else 0.0)
+        self.inner.close()
+
+
+@broken("prints", kills=("SETUP-004",), shows="what is printed")
+class Prints(WrappedTransport):
+    """A line that was left in for debugging says that somebody dials."""
+
+    def dial(self) -> Line:
+        sys.stdout.write("dialling\n")
+        sys.stdout.flush()
+        return self.inner.dial()
+
+
+@broken("changes-warnings", kills=("SETUP-004",), shows="what belongs to the program")
+class ChangesWarnings(WrappedTransport):
+    """Making a transport filters the warnings of the whole program."""
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner)
+        warnings.filterwarnings("ignore", message=f"the transport {id(self)}")
+
+
+def _stumble() -> None:
+    raise LookupError("the socket is gone")
+
+
+@broken("dies-in-a-thread", kills=("SETUP-004",), shows="the exceptions that end a thread")
+class DiesInAThread(WrappedTransport):
+    """A thread that closing a transport starts ends with an exception."""
+
+    def close(self) -> None:
+        if not self.closed and not self.foreign:
+            thread = threading.Thread(target=_stumble, name="stumbling", daemon=True)
+            thread.start()
+            thread.join()
+        self.inner.close()

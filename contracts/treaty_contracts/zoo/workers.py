@@ -1,0 +1,168 @@
+"""Animals that share the requests of a service out among its workers in a wrong way.
+
+Each has one defect and no other. It must not know rules.
+"""
+
+from __future__ import annotations
+
+import threading
+from itertools import count
+from typing import ClassVar
+
+from treaty import Delivery, Inbox, Line
+from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
+from treaty_contracts.zoo.animals import broken
+
+
+@broken("ignores-capacity", kills=("INBOX-004",), shows="a third one while two are unsettled")
+class IgnoresCapacity(WrappedTransport):
+    """Every inbox takes whatever comes."""
+
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        return self.inner.serve(service, capacity + 10_000 if capacity > 0 else capacity)
+
+
+class _CountingInbox(WrappedInbox):
+    """Keeps the capacity by counting how often something is settled."""
+
+    def __init__(self, inner: Inbox, capacity: int) -> None:
+        super().__init__(inner)
+        self._places = threading.Semaphore(capacity)
+
+    def receive(self, timeout: float) -> Delivery | None:
+        self.check()
+        if not self._places.acquire(timeout=min(timeout, 0.01)):
+            # In slices, so that a close by another thread is noticed.
+            return None if timeout <= 0.01 else self.receive(timeout - 0.01)
+        delivery = self.inner.receive(timeout)
+        if delivery is None:
+            self._places.release()
+            return None
+        return _CountedDelivery(delivery, self._places)
+
+
+class _CountedDelivery(WrappedDelivery):
+    def __init__(self, inner: Delivery, places: threading.Semaphore) -> None:
+        super().__init__(inner)
+        self._places = places
+
+    def settle(self, accepted: bool = True) -> None:
+        self.inner.settle(accepted)
+        self._places.release()
+
+
+@broken("settle-twice-counts-twice", kills=("INBOX-004",), shows="another one, after one was settled twice")
+class SettleTwiceCountsTwice(WrappedTransport):
+    """A delivery that is settled twice makes room for two."""
+
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        if capacity < 1:
+            return self.inner.serve(service, capacity)
+        return _CountingInbox(self.inner.serve(service, capacity + 10_000), capacity)
+
+
+class _Place(WrappedInbox):
+    """An inbox with a queue of its own, which senders choose."""
+
+    def __init__(self, inner: Inbox, name: str, places: list[str]) -> None:
+        super().__init__(inner)
+        self._name = name
+        self._places = places
+
+    def close(self) -> None:
+        if self._name in self._places and not self.foreign:
+            self._places.remove(self._name)
+        self.inner.close()
+
+
+class _Separate(WrappedTransport):
+    """Gives each worker of a service a queue of its own. Whoever sends chooses among them in :meth:`chosen`."""
+
+    #: The names of the queues, by service.
+    places: ClassVar[dict[str, list[str]]]
+    turns: ClassVar[dict[str, int]]
+    numbers = count(1)
+
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        if len(service) > 50 or not service[:1].isalnum():
+            return self.inner.serve(service, capacity)
+        places = self.places.setdefault(service, [])
+        # The first one has the plain name, which survives a restart as it would without this.
+        name = service if service not in places else f"{service}-{next(self.numbers)}"
+        inner = self.inner.serve(name, capacity)
+        places.append(name)
+        return _Place(inner, name, places)
+
+    def line(self, inner: Line) -> Line:
+        return _ChoosingLine(inner, self)
+
+    def chosen(self, service: str) -> list[str]:
+        """Return the queues that a request goes to."""
+        return self.places.get(service) or [service]
+
+
+class _ChoosingLine(WrappedLine):
+    def __init__(self, inner: Line, by: _Separate) -> None:
+        super().__init__(inner)
+        self._by = by
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        for place in list(self._by.chosen(service)):
+            self.inner.send(place, frame, timeout)
+
+
+@broken("delivers-to-every-worker", kills=("INBOX-002",), shows="how often each request arrives")
+class DeliversToEveryWorker(_Separate):
+    """Each of the inboxes that compete gets every request."""
+
+    places: ClassVar = {}
+    turns: ClassVar = {}
+
+
+@broken(
+    "deals-in-turn",
+    kills=(
+        "INBOX-003",
+        "INBOX-005",
+    ),
+    shows="a request, at the inbox that is idle,",
+)
+class DealsInTurn(_Separate):
+    """Requests are dealt out to the workers in turn, whether they are busy or not."""
+
+    places: ClassVar = {}
+    turns: ClassVar = {}
+
+    def chosen(self, service: str) -> list[str]:
+        places = super().chosen(service)
+        turn = self.turns[service] = self.turns.get(service, -1) + 1
+        return [places[turn % len(places)]]
+
+
+class _GreedyInbox(WrappedInbox):
+    """Takes all that is there, and marks what it gives back."""
+
+    def delivery(self, inner: Delivery) -> Delivery:
+        return _MarkedDelivery(inner)
+
+
+class _MarkedDelivery(WrappedDelivery):
+    marked: ClassVar[set[bytes]] = set()
+
+    def __init__(self, inner: Delivery) -> None:
+        super().__init__(inner)
+        self.redelivered = inner.redelivered or inner.frame in self.marked
+        self.marked.discard(inner.frame)
+
+    def settle(self, accepted: bool = True) -> None:
+        if not accepted:
+            self.marked.add(self.frame)
+        self.inner.settle(accepted)
+
+
+@broken("marks-what-is-given-back", kills=("INBOX-005",), shows="not marked as redelivered")
+class MarksWhatIsGivenBack(WrappedTransport):
+    """A request that nobody ran is marked as redelivered when it is given back."""
+
+    def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - one as the other
+        return _GreedyInbox(inner)

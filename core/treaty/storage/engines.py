@@ -1,0 +1,86 @@
+"""Engines for the stores in SQL: which databases there are, how one is connected to, how its transactions begin.
+
+This room must not know tables, nor what is written.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from treaty import ConfigurationError
+
+#: Seconds to wait for whoever else writes, or for a connection.
+LOCK: Final = 5
+#: An execution option, set on a connection that is going to write.
+WRITES: Final = "treaty_writes"
+_CONNECTIONS: Final = 8
+_DRIVERS: Final = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
+
+
+def read_url(url: str) -> URL:
+    """Read the URL of a database.
+
+    Raises:
+        ConfigurationError: it cannot be read, or is that of another kind of database.
+    """
+    try:
+        found = make_url(url)
+        backend = found.get_backend_name()
+    except (ArgumentError, NoSuchModuleError):
+        # Not chained: the error repeats the URL, and with it the password.
+        backend = ""
+    if not backend:
+        raise ConfigurationError("the URL of a store cannot be read: write something like 'sqlite:///app.db'")
+    if backend not in _DRIVERS:
+        raise ConfigurationError(f"{backend!r} is no database for a store: use sqlite or postgresql")
+    if backend == "sqlite" and found.database in (None, "", ":memory:"):
+        raise ConfigurationError(
+            "a SQLite store is a file, such as 'sqlite:///app.db'; for one in memory use 'memory:'"
+        )
+    return found.set(drivername=_DRIVERS[backend]) if "+" not in found.drivername else found
+
+
+def make_engine(url: URL) -> sa.Engine:
+    """Make an engine. Nothing is connected yet.
+
+    Raises:
+        ConfigurationError: the driver is not installed.
+    """
+    is_sqlite = url.get_backend_name() == "sqlite"
+    try:
+        engine = sa.create_engine(
+            url,
+            hide_parameters=True,  # what is stored stands in no error
+            pool_size=_CONNECTIONS,
+            max_overflow=2 * _CONNECTIONS,
+            pool_timeout=LOCK,
+            connect_args={"timeout": LOCK} if is_sqlite else {"connect_timeout": LOCK},
+        )
+    except ImportError as error:
+        shown = url.render_as_string(hide_password=True)
+        raise ConfigurationError(f"{shown} needs {error.name or error}: pip install 'treaty[postgres]'") from error
+    sa.event.listen(engine, "connect", _configure_sqlite if is_sqlite else _configure_postgresql)
+    if is_sqlite:
+        sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # transactions begin where we say so
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # Who is going to write says so at once: two readers that both want to write later would block each other.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITES) else "BEGIN")
+
+
+def _configure_postgresql(connection: Any, _: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = '{LOCK}s'")
+    connection.commit()

@@ -1,0 +1,331 @@
+"""Models: classes whose instances can be stored, and what has to be declared of them.
+
+Any msgspec struct, dataclass or attrs class will do. This room must not know stores, services or the wire; it turns
+instances into plain documents and back, and validates both ways.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
+from typing import Any, Final, Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from treaty import ConfigurationError
+from treaty.storage.errors import ValidationFailed
+from treaty.storage.records import Document
+
+_T = TypeVar("_T")
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
+_PLACE: Final = re.compile(r"^(?P<reason>.*?)(?: - at `\$\.?(?P<field>[^`]*)`)?$", re.DOTALL)
+_LONGEST_KEY: Final = 255
+
+
+class Model(Generic[_T]):
+    """What is known of a class: its name, its primary key, its hidden fields, where its version goes."""
+
+    def __init__(self, cls: type[_T], *, name: str, key: str, hidden: frozenset[str], version: str | None) -> None:
+        self.cls = cls
+        self.name = name
+        self._fields = _fields_of(cls)
+        self._key = key
+        self._version = version
+        self._check(hidden)
+        self._hidden_attributes = hidden
+        #: The hidden fields, as they are called in documents.
+        self.hidden = tuple(sorted(self._fields[field] for field in hidden))
+
+    def __repr__(self) -> str:
+        return f"<Model {self.name}>"
+
+    def key_of(self, instance: _T) -> str:
+        """Return an instance's primary key as text.
+
+        Raises:
+            ValidationFailed: it is empty, too long, or neither text nor a number.
+        """
+        return self.key(getattr(instance, self._key))
+
+    def key(self, value: object) -> str:
+        """Return a primary key as text: what stores sort and look up by.
+
+        Raises:
+            ValidationFailed: as for :meth:`key_of`.
+        """
+        plain = value if isinstance(value, str) else _plain_key(value)
+        text = str(plain) if isinstance(plain, str | int) and not isinstance(plain, bool) else None
+        if text is None:
+            raise ValidationFailed(self.name, self._key, f"a key is text or a whole number, not {type(value).__name__}")
+        if not 0 < len(text) <= _LONGEST_KEY:
+            raise ValidationFailed(self.name, self._key, f"a key has 1 to {_LONGEST_KEY} characters, not {len(text)}")
+        if "\0" in text or not _is_unicode(text):
+            raise ValidationFailed(self.name, self._key, "a key has no NUL characters and no lone surrogates")
+        return text
+
+    def expected(self, instance: _T) -> int | None:
+        """Return the version that an instance says it has, or ``None`` where the class declares no field for it.
+
+        Raises:
+            ValidationFailed: it is no whole number.
+        """
+        if self._version is None:
+            return None
+        said = getattr(instance, self._version)
+        if isinstance(said, bool) or not isinstance(said, int):
+            raise ValidationFailed(self.name, self._version, f"a version is a whole number, not {type(said).__name__}")
+        return said
+
+    def write(self, instance: object) -> Document:
+        """Turn an instance into a document, validated.
+
+        Raises:
+            ValidationFailed: not an instance, or a field is not of its type. The text never holds a hidden field.
+        """
+        if not isinstance(instance, self.cls):
+            raise ValidationFailed(self.name, "", f"this is a {type(instance).__name__}, not a {self.name}")
+        try:
+            document = self.write_again(instance)
+        except ValidationFailed:
+            raise
+        except Exception as error:  # the value's own methods run here
+            raise ValidationFailed(self.name, "", f"cannot be written as JSON: {error}") from None
+        self._convert(document)
+        return document
+
+    def read(self, document: Document, version: int) -> _T:
+        """Build an instance of a document; hidden fields that it lacks get their defaults.
+
+        Raises:
+            ValidationFailed: a field is missing or not of its type.
+        """
+        if self._version is not None:
+            document = {**document, self._fields[self._version]: version}
+        return self._convert(document)
+
+    def accept(self, document: Document) -> tuple[str, Document]:
+        """Validate what came over the wire. Return its key and the document in its normal form.
+
+        Raises:
+            ValidationFailed: a field is missing or not of its type.
+        """
+        instance = self._convert(document)
+        return self.key_of(instance), self.write_again(instance)
+
+    def write_again(self, instance: _T) -> Document:
+        """Turn an instance that was just validated into a document.
+
+        Raises:
+            ValidationFailed: it holds an object of a model that hides something: that would travel with it.
+        """
+        for field in self._fields:
+            if inner := _hider_in(getattr(instance, field)):
+                raise ValidationFailed(
+                    self.name, field, f"holds a {inner}, whose hidden fields would travel along: keep its key instead"
+                )
+        document: Document = msgspec.to_builtins(self._plain(instance), str_keys=True)
+        if self._version is not None:
+            document.pop(self._fields[self._version], None)
+        return document
+
+    def _plain(self, instance: _T) -> object:
+        if not dataclasses.is_dataclass(instance):
+            return instance
+        # msgspec writes what is in the instance's dict, and leaves the defaults out of it where it made the instance.
+        values = {field: getattr(instance, field) for field in self._fields}
+        return {field: value for field, value in values.items() if value is not msgspec.UNSET}
+
+    def _convert(self, document: Document) -> _T:
+        try:
+            return msgspec.convert(document, self.cls, str_keys=True)
+        except Exception as error:  # the class's own __post_init__ may raise anything
+            found = _PLACE.match(str(error))
+            assert found is not None
+            reason = self._without_secrets(found["reason"] or type(error).__name__, document)
+        # Outside of the handler: not even the context of the error may hold what is hidden.
+        raise ValidationFailed(self.name, found["field"] or "", reason)
+
+    def _without_secrets(self, reason: str, document: object) -> str:
+        if isinstance(document, dict):
+            for field in self.hidden:
+                for secret in _leaves(document.get(field)):
+                    reason = reason.replace(secret, "***")
+        return reason
+
+    def _check(self, hidden: frozenset[str]) -> None:
+        name = self.cls.__qualname__
+        for role, field in (("key", self._key), ("version", self._version), *(("hidden", one) for one in hidden)):
+            if field is not None and field not in self._fields:
+                raise ConfigurationError(f"{name} has no field {field!r}, which is declared as {role}")
+        if self._key in hidden or self._version in hidden or self._key == self._version:
+            raise ConfigurationError(f"{name}: the key, the version and the hidden fields are different fields")
+        required = _required(self.cls)
+        for field in sorted(hidden | {self._version} - {None}):  # type: ignore[type-var]
+            if field in required:
+                raise ConfigurationError(
+                    f"{name}.{field} needs a default: what is hidden is not in a notification, and a new object has no "
+                    "version"
+                )
+
+
+_DECLARED: Final[WeakKeyDictionary[type, Model[Any]]] = WeakKeyDictionary()
+
+
+def model(
+    *, key: str, hidden: Iterable[str] = (), version: str | None = None, name: str = ""
+) -> Callable[[type[_T]], type[_T]]:
+    """Declare that instances of a class can be stored: of a msgspec struct, a dataclass or an attrs class. ::
+
+        @model(key="address", hidden=["password"], version="revision")
+        class Host(msgspec.Struct):
+            address: str
+            password: str | msgspec.UnsetType = msgspec.UNSET
+            revision: int = 0
+
+    Args:
+        key: the field that is the primary key: text, a number, or what JSON writes as text (a UUID, a date).
+        hidden: fields that never travel in a notification, and stand in no log and no repr; :meth:`StorageClient.get`
+            and ``list`` do return them. They need defaults. One that may be ``msgspec.UNSET`` and is, stays in the store
+            as it is when the object is saved; any other default overwrites what is there.
+        version: a field of type ``int`` with the default 0, to hold the version. An instance is then saved only over
+            the version that it was read from: see :class:`~treaty.storage.Conflict`.
+        name: on the wire and in topics; the class's own name if empty.
+
+    Raises:
+        ConfigurationError: no such field, a hidden field without a default, or a class that cannot be stored.
+    """
+
+    def declare(cls: type[_T]) -> type[_T]:
+        called = name or getattr(cls, "__name__", "")
+        if not _NAME.fullmatch(called):
+            raise ConfigurationError(f"{called!r} is no name for a model: use up to 64 of a-z, A-Z, 0-9 and '_'")
+        fields = frozenset([hidden] if isinstance(hidden, str) else hidden)
+        declared = Model(cls, name=called, key=key, hidden=fields, version=version)
+        if fields:
+            _hide(cls, fields)
+        _DECLARED[cls] = declared
+        return cls
+
+    return declare
+
+
+def model_of(cls: type[_T]) -> Model[_T]:
+    """Return what was declared of a class.
+
+    Raises:
+        ConfigurationError: nothing was.
+    """
+    declared = _DECLARED.get(cls) if isinstance(cls, type) else None
+    if declared is None:
+        shown = getattr(cls, "__qualname__", repr(cls))
+        raise ConfigurationError(f'{shown} is no model: write @model(key="...") over the class')
+    return declared
+
+
+def model_for(instance: _T) -> Model[_T]:
+    """Return what was declared of the class of an instance.
+
+    Raises:
+        ConfigurationError: nothing was.
+        ValidationFailed: this is a model itself.
+    """
+    if isinstance(instance, type) and instance in _DECLARED:
+        raise ValidationFailed(_DECLARED[instance].name, "", "this is the class, where an instance belongs")
+    return model_of(type(instance))
+
+
+def _fields_of(cls: type) -> dict[str, str]:
+    """Return the fields by attribute: as each is called in a document."""
+    struct = getattr(cls, "__struct_fields__", None)
+    if struct is not None:
+        if cls.__struct_config__.array_like:  # type: ignore[attr-defined]
+            raise ConfigurationError(f"{cls.__qualname__} is array-like: its documents have no names for the fields")
+        return dict(zip(struct, cls.__struct_encode_fields__, strict=True))  # type: ignore[attr-defined]
+    plain = getattr(cls, "__dataclass_fields__", None)
+    if plain is not None:
+        return {field: field for field in plain}
+    attributes = getattr(cls, "__attrs_attrs__", None)
+    if attributes is not None:
+        private = [field.name for field in attributes if field.name.startswith("_")]
+        if private:
+            # They have one name as fields and another one as arguments, and would be lost on the way.
+            raise ConfigurationError(f"{cls.__qualname__}.{private[0]}: attrs fields that are stored begin with no '_'")
+        return {field.name: field.name for field in attributes}
+    shown = getattr(cls, "__qualname__", repr(cls))
+    raise ConfigurationError(f"{shown} cannot be stored: it is no msgspec struct, dataclass or attrs class")
+
+
+def _required(cls: Any) -> set[str]:
+    """Return the fields without a default. Looks at no annotation, as those may name what is defined later."""
+    if hasattr(cls, "__struct_fields__"):
+        fields, defaults = cls.__struct_fields__, cls.__struct_defaults__
+        head = len(fields) - len(defaults)
+        late = {field for field, value in zip(fields[head:], defaults, strict=True) if value is msgspec.NODEFAULT}
+        return {*fields[:head], *late}
+    if dataclasses.is_dataclass(cls):
+        missing = dataclasses.MISSING
+        return {f.name for f in dataclasses.fields(cls) if f.default is missing and f.default_factory is missing}
+    # attrs is not imported here; its word for "no default" is known by its class.
+    return {field.name for field in cls.__attrs_attrs__ if type(field.default).__name__ == "_Nothing"}
+
+
+def _hide(cls: type, hidden: frozenset[str]) -> None:
+    """Give a class a repr that leaves the hidden fields out, and the one that rich prints as well."""
+    shown = [field for field in _fields_of(cls) if field not in hidden]
+
+    def pairs(self: object) -> Iterator[tuple[str, Any]]:
+        return ((field, getattr(self, field)) for field in shown)
+
+    def hiding(self: object) -> str:
+        return f"{type(self).__name__}({', '.join(f'{field}={value!r}' for field, value in pairs(self))})"
+
+    cls.__repr__ = hiding  # type: ignore[assignment, method-assign]
+    cls.__rich_repr__ = pairs  # type: ignore[attr-defined]
+
+
+def _hider_in(value: object) -> str:
+    """Return the name of a model with hidden fields of which there is an instance in a value, or ``""``."""
+    if value is None or isinstance(value, str | int | float | bytes):
+        return ""
+    declared = _DECLARED.get(type(value))
+    if declared is not None and declared.hidden:
+        return declared.name
+    if isinstance(value, dict):
+        inside: Iterable[object] = [*value, *value.values()]
+    elif isinstance(value, list | tuple | set | frozenset):
+        inside = value
+    else:
+        kind = type(value)
+        names: Iterable[str] = getattr(kind, "__struct_fields__", ()) or getattr(kind, "__dataclass_fields__", ())
+        inside = [getattr(value, name, None) for name in names]
+    return next(filter(None, map(_hider_in, inside)), "")
+
+
+def _plain_key(value: object) -> object:
+    try:
+        return msgspec.to_builtins(value.value if isinstance(value, Enum) else value)
+    except Exception:  # whatever it is, it is no key
+        return None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _leaves(value: object) -> Iterator[str]:
+    """Every text that a value would be recognised by."""
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from _leaves(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _leaves(inner)
+    elif value is not None and value != "" and not isinstance(value, bool):
+        yield str(value)

@@ -1,0 +1,149 @@
+"""A session, in this process and in one of its own: events in order, and no harm from any target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from treaty_contracts import Status, host
+from treaty_contracts.registry import STORE
+from treaty_contracts.runner import FIRST
+from treaty_contracts.session import (
+    Began,
+    Declared,
+    Ended,
+    Event,
+    Judged,
+    Noted,
+    Order,
+    Over,
+    Refused,
+    Running,
+    planned,
+    run,
+)
+
+Write = Callable[[str], str]
+
+
+def told(events: Iterator[Event]) -> tuple[list[str], list[Event]]:
+    known = list(events)
+    return [type(event).__name__ for event in known], known
+
+
+def refused(order: Order, patience: float = host.IMPORT) -> str:
+    (only,) = [event for event in host.events(order, patience) if isinstance(event, Refused)]
+    return only.text
+
+
+def test_what_is_planned_comes_with_what_it_requires() -> None:
+    ids = [rule.id for rule in planned(["ASYNC-001"])]
+    assert {*FIRST, "CALL-001", "ERR-001", "ASYNC-001"} <= set(ids)
+    assert [rule.id for rule in planned(["SETUP-001"])] == ["SETUP-001"]
+    assert len(planned([])) > 60
+    assert [rule.id for rule in planned(["STORE-003"], STORE)] == ["STORE-001", "STORE-002", "STORE-003"]
+    assert planned(["STORE-003"]) == []
+
+
+@pytest.mark.parametrize("make", [run, host.events])
+def test_the_events_of_a_run(mine: str, make: Callable[[Order], Iterator[Event]]) -> None:
+    isolated = make is not run
+    names, events = told(make(Order(spec=f"{mine}:good", only=("SETUP-003",), isolated=isolated)))
+    assert names == [
+        "Began",
+        *["Running"] * 2,
+        "Declared",
+        *["Judged"] * 2,
+        "Running",
+        "Judged",
+        "Ended",
+        "Over",
+    ]
+    assert isinstance(events[0], Began) and events[0].planned == ("SETUP-001", "SETUP-002", "SETUP-003")
+    assert isinstance(events[3], Declared) and events[3].guarantees is not None
+
+
+def test_what_fails_is_run_again_at_the_end(mine: str) -> None:
+    events = list(host.events(Order(spec=f"{mine}:broken", only=("SETUP-003",))))
+    last = [event for event in events if isinstance(event, Judged) and event.outcome.rule == "SETUP-003"]
+    assert [(one.outcome.status, one.open) for one in last] == [(Status.FAILED, True), (Status.FAILED, False)]
+    assert any(isinstance(event, Running) and event.again for event in events)
+    violation = last[0].outcome.violation
+    assert violation is not None
+    assert f"from {mine} import broken\n\ntarget = broken\n" in violation.script
+
+
+def test_several_targets_one_after_the_other(mine: str) -> None:
+    events = list(host.events(Order(spec=f"{mine}:two", only=("SETUP-001",))))
+    assert len([event for event in events if isinstance(event, Began)]) == 2
+    assert len([event for event in events if isinstance(event, Ended)]) == 2
+
+
+def test_a_target_that_opens_nothing_is_a_verdict(mine: str) -> None:
+    for name, status in (("raising", Status.FAILED), ("dying", Status.CRASHED), ("hanging", Status.HUNG)):
+        events = list(host.events(Order(spec=f"{mine}:{name}", only=("SETUP-001",))))
+        (first, *_) = [event.outcome for event in events if isinstance(event, Judged)]
+        assert first.status is status
+        assert [event.guarantees for event in events if isinstance(event, Declared)] == [None]
+
+
+def test_whoever_kills_the_session_is_named(mine: str) -> None:
+    events = list(host.events(Order(spec=f"{mine}:patricide", only=("SETUP-001",))))
+    (only,) = [event for event in events if isinstance(event, Refused)]
+    assert only.target == "patricide"
+    assert only.text == "the process ended while the contract was run on it, with signal SIGKILL"
+    assert isinstance(events[-1], Over)
+
+
+@pytest.mark.parametrize(
+    ("text", "how"),
+    [
+        ("import os; print('going', flush=True); os._exit(3)", "exit code 3; the last that it printed: going"),
+        ("import os; os.kill(os.getpid(), 9)", "signal SIGKILL"),
+    ],
+)
+def test_an_import_that_ends_the_process(write: Write, text: str, how: str) -> None:
+    said = refused(Order(spec=f"{write(text)}:target"))
+    assert said == f"the process ended while it was imported, with {how}"
+
+
+def test_an_import_that_never_ends(write: Write) -> None:
+    name = write("import threading; threading.Event().wait()")
+    assert refused(Order(spec=f"{name}:target"), 1.5) == "the import has not come to an end in 1.5 s"
+
+
+def test_an_import_that_prints_is_noted(write: Write) -> None:
+    name = write("print('welcome')\nfrom treaty_memory.contract import targets")
+    notes = [
+        event.text
+        for event in host.events(Order(spec=f"{name}:targets", only=("SETUP-001",)))
+        if isinstance(event, Noted)
+    ]
+    assert notes == ["the import printed something: welcome"]
+
+
+def test_who_stops_listening_ends_everything(write: Write, tmp_path: Path) -> None:
+    """Also where the import has made the process deaf to signals, and started another one."""
+    name = write(
+        "import os, signal, threading\n"
+        "if os.fork() == 0:\n"
+        "    os.setpgid(0, 0)\n"
+        "    open('pid', 'w').write(str(os.getpid()))\n"
+        "    threading.Event().wait()\n"
+        "while not (os.path.exists('pid') and open('pid').read()): pass\n"
+        "from treaty_memory.contract import targets"
+    )
+    # What other tests share in this process lives on.
+    before = set(psutil.Process().children(recursive=True))
+    events = host.events(Order(spec=f"{name}:targets"))
+    assert isinstance(next(events), Began)
+    pid = int((tmp_path / "pid").read_text())
+    events.close()  # type: ignore[attr-defined]  # it is a generator
+    left = [psutil.Process(pid)] if psutil.pid_exists(pid) else []
+    new = [one for one in psutil.Process().children(recursive=True) if one not in before]
+    _, alive = psutil.wait_procs([*left, *new], timeout=5)
+    # Whoever adopts orphans here may take its time to bury them.
+    assert all(process.status() == psutil.STATUS_ZOMBIE for process in alive), alive

@@ -1,0 +1,80 @@
+"""What a client asks, and what is refused before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from treaty import ConfigurationError, DecodingError
+from treaty.storage import Position, ValidationFailed, asks
+
+from .things import Cluster, Colour, Host, Paper
+
+
+def test_what_is_asked() -> None:
+    assert asks.get(Paper, 5).params == {"model": "Ticket", "key": "5"}
+    assert asks.save(Host(address="a", revision=4), None).params == {
+        "model": "Host",
+        "data": {"address": "a", "port": 22},
+        "version": 4,
+    }
+    assert asks.save(Cluster("a"), 7).params["version"] == 7
+    assert asks.save(Cluster("a"), None).params["version"] is None
+    assert asks.delete(Cluster, "a", None).params == {"model": "Cluster", "key": "a", "version": None}
+    assert asks.delete(Host(address="a", revision=4), None, None).params["version"] == 4
+    many = asks.delete_many([Host(address="a", revision=4), Host(address="b")], None)
+    assert many is not None and many.params == {"model": "Host", "keys": ["a", "b"], "versions": [4, 0]}
+    named = asks.delete_many(Paper, [1, 2])
+    assert named is not None and named.params == {"model": "Ticket", "keys": ["1", "2"], "versions": [None, None]}
+    since = asks.changes_since("main", Position(epoch="e", sequence=3)).params
+    assert since == {"feed": "main", "epoch": "e", "sequence": 3, "limit": 500}
+
+
+def test_nothing_is_asked_for_nothing() -> None:
+    assert asks.save_many([]) is None and asks.delete_many([], None) is None and asks.delete_many(Host, []) is None
+
+
+def test_what_is_saved_comes_back_with_its_version_and_otherwise_as_it_was() -> None:
+    host, cluster = Host(address="a", password="s3cret"), Cluster("a")
+    saved = asks.save(host, None).read({"key": "a", "version": 8, "event": "created"})
+    assert saved == Host(address="a", password="s3cret", revision=8) and host.revision == 0
+    assert asks.save(cluster, None).read({"key": "a", "version": 8}) is cluster
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "text"),
+    [
+        (lambda: asks.get(int, "a"), ConfigurationError, "int is no model"),
+        (lambda: asks.save(5, None), ConfigurationError, "int is no model"),
+        (
+            lambda: asks.save_many([Cluster("a"), Host(address="b")]),
+            ValidationFailed,
+            r"Cluster\[1\]: this is a Host",
+        ),
+        (lambda: asks.save_many([Cluster("a"), 5]), ValidationFailed, r"Cluster\[1\]: this is a int"),
+        (lambda: asks.save(Cluster("a", "b"), None), ValidationFailed, r"Cluster\.size"),  # type: ignore[arg-type]
+        (lambda: asks.save(Cluster(""), None), ValidationFailed, r"Cluster\.name: a key has 1 to 255"),
+        (lambda: asks.delete_many([Cluster("a"), Host(address="b")], None), ValidationFailed, r"Cluster\[1\]"),
+        (lambda: asks.delete_many(5, None), ValidationFailed, "int is no list of instances"),
+        (lambda: asks.delete_many(Cluster, "ab"), ValidationFailed, "one str where a list of keys belongs"),
+        (lambda: asks.delete_many(Cluster, 5), ValidationFailed, "one int where a list of keys belongs"),  # type: ignore[arg-type]
+        (lambda: asks.get_many(Cluster, "ab"), ValidationFailed, "one str where a list of keys belongs"),
+        (lambda: asks.get_many(Cluster, 5), ValidationFailed, "one int where a list of keys belongs"),  # type: ignore[arg-type]
+        (lambda: asks.save_many(Cluster("a")), ValidationFailed, "Cluster is no list of instances"),  # type: ignore[arg-type]
+        (lambda: asks.save(Cluster, None), ValidationFailed, "Cluster: this is the class, where an instance belongs"),
+        (lambda: asks.delete(Cluster, None, None), ValidationFailed, "this is the class, where an instance belongs"),
+        (lambda: asks.get(Cluster, None), ValidationFailed, "a key is text or a whole number, not NoneType"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_it_is_sent(
+    ask: Callable[[], Any], error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        ask()
+
+
+def test_an_answer_that_is_something_else_is_a_typed_error() -> None:
+    with pytest.raises(DecodingError, match="answered with something else"):
+        asks.get(Host, "a").read({"colour": Colour.RED.value})

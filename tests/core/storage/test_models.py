@@ -1,0 +1,201 @@
+"""What can be stored, what must be declared, and what is never shown."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import attrs
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from treaty import ConfigurationError
+from treaty.storage import ValidationFailed, model, model_of
+
+from .things import Cluster, Colour, Host, Paper
+
+
+@pytest.mark.parametrize(
+    ("instance", "key", "document"),
+    [
+        (Host(address="10.0.0.1", password="s3cret", revision=7), "10.0.0.1", {"password": "s3cret", "port": 22}),
+        (Cluster("one", 3), "one", {"size": 3}),
+        (Paper(12, colour=Colour.BLUE), "12", {"token": "none", "colour": "blue"}),
+    ],
+    ids=["struct", "dataclass", "attrs"],
+)
+def test_any_kind_of_class_goes_there_and_back(instance: Any, key: str, document: dict[str, Any]) -> None:
+    spec = model_of(type(instance))
+    written = spec.write(instance)
+    assert spec.key_of(instance) == key
+    assert document.items() <= written.items()
+    assert spec.read(written, 7) == instance
+    assert spec.accept(written) == (key, written)
+
+
+@given(st.text(min_size=1, max_size=40), st.integers(0, 2**53), st.integers(1, 2**53))
+def test_what_is_written_is_read_with_its_version(address: str, port: int, version: int) -> None:
+    spec = model_of(Host)
+    document = spec.write(Host(address=address, port=port, revision=3))
+    assert "revision" not in document and "password" not in document
+    read = spec.read(document, version)
+    assert (read.address, read.port, read.revision) == (address, port, version)
+
+
+@pytest.mark.parametrize("slots", [False, True])
+def test_what_is_written_has_all_fields_also_those_that_were_not_given(slots: bool) -> None:
+    @model(key="name")
+    @dataclass(slots=slots)  # type: ignore[literal-required]  # either will do
+    class Thing:
+        name: str
+        size: int = 1
+
+    assert model_of(Thing).accept({"name": "a"}) == ("a", {"name": "a", "size": 1})
+
+
+def test_a_renamed_field_is_hidden_under_its_name_in_documents() -> None:
+    @model(key="user_name", hidden=["pass_word"])
+    class User(msgspec.Struct, rename="camel"):
+        user_name: str
+        pass_word: str = ""
+
+    spec = model_of(User)
+    assert spec.hidden == ("passWord",)
+    assert spec.write(User("ada", "secret")) == {"userName": "ada", "passWord": "secret"}
+
+
+@pytest.mark.parametrize("show", [repr, str, "{}".format, lambda one: "".join(map(str, one.__rich_repr__()))])
+def test_hidden_fields_stand_in_no_repr(show: Callable[[Any], str]) -> None:
+    shown = show(Host(address="a", password="s3cret")) + show(Paper(1, token="s3cret"))
+    assert "s3cret" not in shown and "password" not in shown and "address" in shown
+
+
+def test_hidden_fields_stand_in_no_error() -> None:
+    @model(key="name", hidden=["token", "more"])
+    @dataclass
+    class Guarded:
+        name: str
+        token: Colour = Colour.RED
+        more: dict[str, str] = field(default_factory=dict)
+
+        def __post_init__(self) -> None:
+            if self.more:
+                raise ValueError(f"not with {self.more}")
+
+    spec = model_of(Guarded)
+    for document in ({"name": "a", "token": "s3cret"}, {"name": "a", "more": {"x": "s3cret"}}):
+        with pytest.raises(ValidationFailed) as caught:
+            spec.accept(document)
+        assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+        assert "s3cret" not in repr(caught.value.__context__)
+
+
+@pytest.mark.parametrize(
+    ("document", "field", "reason"),
+    [
+        ({"address": "a", "port": "22"}, "port", "Expected `int`, got `str`"),
+        ({"port": 22}, "", "missing required field `address`"),
+        ({"address": ""}, "address", "a key has 1 to 255 characters, not 0"),
+        ({"address": "x" * 256}, "address", "256"),
+        ({"address": "a\0b"}, "address", "NUL"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(document: dict[str, Any], field: str, reason: str) -> None:
+    with pytest.raises(ValidationFailed, match=reason) as caught:
+        model_of(Host).accept(document)
+    assert (caught.value.model, caught.value.field) == ("Host", field)
+
+
+def test_an_instance_is_validated_before_it_is_sent() -> None:
+    with pytest.raises(ValidationFailed, match=r"Cluster\.size: Expected `int`, got `str`"):
+        model_of(Cluster).write(Cluster("one", "many"))  # type: ignore[arg-type]
+    with pytest.raises(ValidationFailed, match="this is a Host, not a Cluster"):
+        model_of(Cluster).write(Host(address="a"))
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [
+        ("a", "a"),
+        (5, "5"),
+        (Colour.RED, "red"),
+        (date(2026, 5, 1), "2026-05-01"),
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+    ],
+)
+def test_a_key_is_text_or_becomes_text(value: object, key: str) -> None:
+    assert model_of(Cluster).key(value) == key
+
+
+@pytest.mark.parametrize("value", [None, 1.5, True, ["a"], object(), "\ud800"])
+def test_anything_else_is_no_key(value: object) -> None:
+    with pytest.raises(ValidationFailed, match=r"Cluster\.name"):
+        model_of(Cluster).key(value)
+
+
+def test_a_declaration_that_makes_no_sense_is_refused() -> None:
+    class Thing(msgspec.Struct):
+        name: str
+        secret: str
+        size: int = 0
+
+    @attrs.define
+    class Other:
+        name: str
+        secret: str
+
+    for cls in (Thing, Other, dataclass(type("Plain", (), {"__annotations__": {"name": str, "secret": str}}))):
+        with pytest.raises(ConfigurationError, match="secret needs a default"):
+            model(key="name", hidden=["secret"])(cls)
+    wrong: list[tuple[str, dict[str, Any]]] = [
+        ("no field 'colour', which is declared as key", {"key": "colour"}),
+        ("no field 'x', which is declared as hidden", {"key": "name", "hidden": "x"}),
+        ("different fields", {"key": "name", "hidden": ["name"]}),
+        ("different fields", {"key": "name", "version": "name"}),
+        ("no name for a model", {"key": "name", "name": "a.b"}),
+    ]
+    for text, declared in wrong:
+        with pytest.raises(ConfigurationError, match=text):
+            model(**declared)(Thing)
+    with pytest.raises(ConfigurationError, match="array-like"):
+        model(key="name")(msgspec.defstruct("Row", [("name", str)], array_like=True))
+    with pytest.raises(ConfigurationError, match="no msgspec struct, dataclass or attrs class"):
+        model(key="name")(logging.Logger)
+    with pytest.raises(ConfigurationError, match=r"write @model\(key"):
+        model_of(Thing)
+
+
+def test_a_version_of_another_kind_is_refused() -> None:
+    @model(key="name", version="revision")
+    class Numbered(msgspec.Struct):
+        name: str
+        revision: int = 0
+
+    for wrong in ("1", 1.9, True, None):
+        with pytest.raises(ValidationFailed, match="revision"):
+            model_of(Numbered).expected(Numbered("a", wrong))  # type: ignore[arg-type]  # that is the mistake
+
+
+@model(key="name", hidden=["secret"])
+class Inner(msgspec.Struct):
+    name: str
+    secret: str = ""
+
+
+@model(key="name")
+class Outer(msgspec.Struct):
+    name: str
+    inner: list[Inner] = []
+
+
+def test_what_hides_something_is_not_stored_inside_of_something_else() -> None:
+    assert model_of(Outer).write(Outer("a")) == {"name": "a", "inner": []}
+    with pytest.raises(ValidationFailed, match="inner"):
+        model_of(Outer).write(Outer("a", [Inner("b", "hush")]))
