@@ -64,11 +64,12 @@ class Switchboard:
         self._reading = threading.Lock()
         self._followers: dict[int, WakeUp] = {}
         self._reads = 0
-        self._reader_wake = WakeUp()
+        self._reader_wake = WakeUp()  # one thread sleeps on it, and no other, or wake-ups would miss the reader
         self._reader = Worker("treaty-client-reader", self._read_for_deferred)
         self._outbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._sender = Worker("treaty-client-sender", self._send_queued)
         self._closed = False
+        self._closing = threading.Event()
 
     @property
     def dialled(self) -> bool:
@@ -337,7 +338,7 @@ class Switchboard:
             self._report(ended)
         if not lost:
             # Nobody waits for an answer, so nothing is lost but time.
-            self._reader_wake.sleep(_PAUSE)
+            self._closing.wait(_PAUSE)
 
     def _report(self, happened: Happened | None) -> None:
         if isinstance(happened, Ended):
@@ -354,6 +355,7 @@ class Switchboard:
         with self._lock:
             self._closed = True
             ended = self._caller.close()
+        self._closing.set()
         with self._dialling:
             line = self._line
         for one in ended:

@@ -345,7 +345,9 @@ class RedisLink(Link):
                 return
             self._closing = True
             self._places.notify_all()
-        if self._broker is not None:
+        with self._lock:  # a connection that is being made is waited for, or it would stay behind
+            connected = self._broker is not None
+        if connected:
             listens = self.role.kind != "work" or self._last_word("SREM", self._presence(self.role.name), self.token)
             self._await_reader(nudge=listens)
             if listens:
@@ -354,6 +356,8 @@ class RedisLink(Link):
             self._pulse.stop()
         with self._lock:
             broker, self._broker, self._asking = self._broker, None, None
+            if self._taking is not None:
+                self._taking.close()
         if broker is not None:
             broker.close()
 

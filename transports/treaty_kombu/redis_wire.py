@@ -79,11 +79,14 @@ class Wire:
         self._refusal: Final = refusal
         self._shown: Final = settings.shown
         self._live = True
+        self._closed = False
 
     def connect(self, timeout: float) -> None:
         """Connect if there is no connection. Raises ``Unavailable``."""
         if self._live:
             return
+        if self._closed:
+            raise Unavailable(f"the connection to {self._shown} was closed")
         try:
             limit = _bounded(timeout, self._settings)
             self._connection.socket_connect_timeout = self._connection.socket_timeout = limit
@@ -99,6 +102,11 @@ class Wire:
         self._live = False
         self._connection.disconnect()
 
+    def close(self) -> None:
+        """Close the connection for good: whoever still has it does not connect again."""
+        self._closed = True
+        self.drop()
+
     def lost(self, error: Exception) -> ConnectionLost:
         """Drop the connection and return what to raise."""
         self.drop()
@@ -108,6 +116,8 @@ class Wire:
 
     def write(self, *commands: tuple[str | bytes | int, ...]) -> None:
         """Send commands. Raises whatever the driver raises."""
+        if not self._live:
+            raise ConnectionError("not connected")  # the driver would connect by itself, and wait for as long as it likes
         self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
 
     def ready(self, timeout: float) -> bool:
