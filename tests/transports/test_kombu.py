@@ -529,7 +529,7 @@ def test_what_cannot_be_taken_back_may_have_been_delivered(
 def test_what_a_service_left_in_its_queue_comes_back(
     redis_broker: Redis, make: Callable[..., Transport], prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("treaty_kombu.over_redis._SOME", 2)
+    monkeypatch.setattr("treaty_kombu.redis_sent._SOME", 2)
     transport = make(redis_broker.url)
     queue = f"{prefix}.service.echo"
     with transport.dial() as line, transport.dial() as other:

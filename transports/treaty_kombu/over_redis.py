@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -20,6 +19,7 @@ from treaty import ClosedError, ConnectionLost, Guarantees, TransportError, Unav
 from .envelope import pack, unpack
 from .link import Arrived, Link, Pulse, Role, log
 from .redis_feed import RedisFeed
+from .redis_sent import ASK_EVERY, Sent, presence
 from .redis_wire import Broker, Wire
 from .settings import Settings
 
@@ -32,13 +32,8 @@ _SOON: Final = 0.25
 #: An inbox says so often that it is there, and is forgotten so long after it stopped saying so.
 _PRESENT_EVERY: Final = 0.75
 _PRESENT_FOR: Final = 3.0
-#: A line looks so often whether the services that it sent to are still there, for so long after it last sent to one.
-_ASK_EVERY: Final = 1.0
-_ASK_FOR: Final = 60.0
 #: Requests vanish so long after the last push and the last sign of life: when each line had its chance to look.
 _KEPT_FOR: Final = 6.0
-#: How many waiting requests a line looks at in one go.
-_SOME: Final = 100
 #: How long another thread's command may keep ``send`` waiting when its timeout is 0.
 _TURN: Final = 0.05
 
@@ -50,7 +45,7 @@ def guarantees(settings: Settings) -> Guarantees:
         notifications=True,
         competing_workers=True,
         ordered=True,
-        notices_absence=_PRESENT_FOR + _POP + _ASK_EVERY,  # where a service was killed; otherwise send knows
+        notices_absence=_PRESENT_FOR + _POP + ASK_EVERY,  # where a service was killed; otherwise send knows
         survives_restart=False,
         redelivers=False,
         max_frame=settings.max_frame,
@@ -74,9 +69,7 @@ class RedisLink(Link):
         self._places = threading.Condition()  # guards the two below
         self._unsettled = 0
         self._closing = False
-        self._sent: dict[str, float] = {}  # when we last sent to each service; guarded by the lock
-        self._ask_at = 0.0  # when to look again whether they are there
-        self._returned: deque[bytes] = deque()  # frames that nobody took
+        self._sent = Sent(settings, self.address, self._turn)
         self._pulse: Pulse | None = None
 
     # ---- connecting ----------------------------------------------------------------------------------------------
@@ -115,13 +108,10 @@ class RedisLink(Link):
         if policy != b"noeviction":
             log.warning("%s may drop queues when memory runs out: set maxmemory-policy to noeviction", asking)
 
-    # ---- presence: Redis makes a list for any name, so it cannot tell a misspelt service from an idle one --------
-
-    def _presence(self, service: str) -> str:
-        return self.settings.own_name("alive", service)
+    # ---- presence ------------------------------------------------------------------------------------------------
 
     def _say_present(self, asking: Wire, timeout: float) -> None:
-        key = self._presence(self.role.name)
+        key = presence(self.settings, self.role.name)
         asking.ask(
             timeout,
             ("SADD", key, self.token),
@@ -135,45 +125,16 @@ class RedisLink(Link):
             if not self._closing:
                 self._say_present(asking, _PRESENT_EVERY)
 
-    def _look_after_sent(self, timeout: float) -> None:
-        """Take back what waits for services that have gone since we sent it."""
-        now = time.monotonic()
-        self._ask_at = now + _ASK_EVERY
-        if not self._sent:
-            return
-        try:
-            with self._turn(timeout) as asking:
-                self._sent = {service: at for service, at in self._sent.items() if at > now - _ASK_FOR}
-                services = list(self._sent)
-                look = (("EXISTS", self._presence(service)) for service in services)
-                there = asking.ask(timeout, *look, least=timeout)
-                for service, present in zip(services, there, strict=True):
-                    if not present:
-                        self._take_back(asking, self.settings.service_queue(service), timeout)
-        except TransportError as error:  # whoever sends or receives next reports it, if it lasts
-            log.debug("looking after what was sent: %s", error)
-
-    def _take_back(self, asking: Wire, queue: str, timeout: float) -> None:
-        """Remove what is ours from a list. With the lock held, so that all of it was sent before we looked."""
-        start = 0
-        while items := asking.ask(timeout, ("LRANGE", queue, start, start + _SOME - 1))[0]:
-            found = [(item, unpack(item, self.settings.max_frame)) for item in items]
-            ours = [(item, arrived.frame) for item, arrived in found if arrived and arrived.reply_to == self.address]
-            removed = asking.ask(timeout, *(("LREM", queue, 1, item) for item, _ in ours))
-            # What is no longer there was taken by an inbox that has come just now.
-            self._returned.extend(frame for (_, frame), count in zip(ours, removed, strict=True) if count)
-            start += len(items) - sum(removed)
-
     # ---- sending -------------------------------------------------------------------------------------------------
 
     def send(self, service: str, frame: bytes, timeout: float) -> None:
         queue = self.settings.service_queue(service)
         message = pack(frame, "", queue, self.address)
         with self._turn(timeout) as asking:
-            self._sent[service] = time.monotonic()
+            self._sent.note(service)
             # One round trip for both, and in this order: an inbox that comes in between finds the request.
             present, *_ = asking.ask(
-                timeout, ("EXISTS", self._presence(service)), *_push("LPUSH", queue, message, _KEPT_FOR)
+                timeout, ("EXISTS", presence(self.settings, service)), *_push("LPUSH", queue, message, _KEPT_FOR)
             )
             if present:
                 return
@@ -209,10 +170,10 @@ class RedisLink(Link):
                     raise ClosedError("closed while waiting")
                 now = time.monotonic()
                 left = max(0.0, deadline - now)
-                if now >= self._ask_at and left >= _SOON:
-                    self._look_after_sent(_SOON)
-                if self._returned:
-                    raise Unavailable("nobody serves this any more", frame=self._returned.popleft())
+                if left >= _SOON:
+                    self._sent.look(_SOON)
+                if self._sent.returned:
+                    raise Unavailable("nobody serves this any more", frame=self._sent.returned.popleft())
                 taking = self._taking if self._popped_at is not None else self._ready_to_pop(left)
                 if taking is None:
                     if left <= 0:
@@ -348,7 +309,9 @@ class RedisLink(Link):
         with self._lock:  # a connection that is being made is waited for, or it would stay behind
             connected = self._broker is not None
         if connected:
-            listens = self.role.kind != "work" or self._last_word("SREM", self._presence(self.role.name), self.token)
+            listens = self.role.kind != "work" or self._last_word(
+                "SREM", presence(self.settings, self.role.name), self.token
+            )
             self._await_reader(nudge=listens)
             if listens:
                 self._last_word("DEL", self._wake, *filter(None, [self.address]))

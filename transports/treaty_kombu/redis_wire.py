@@ -117,7 +117,9 @@ class Wire:
     def write(self, *commands: tuple[str | bytes | int, ...]) -> None:
         """Send commands. Raises whatever the driver raises."""
         if not self._live:
-            raise ConnectionError("not connected")  # the driver would connect by itself, and wait for as long as it likes
+            raise ConnectionError(
+                "not connected"
+            )  # the driver would connect by itself, and wait for as long as it likes
         self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
 
     def ready(self, timeout: float) -> bool:
