@@ -68,8 +68,25 @@ class Run:
     def judge(self, rule: Rule) -> Outcome:
         """Return the verdict on one rule; the rules that it requires are judged first."""
         if rule.id not in self.outcomes:
-            self.outcomes[rule.id] = self._judge(rule)
+            while other := self.awaited(rule):
+                self.judge(find(other))
+            self.outcomes[rule.id] = self.settled(rule) or self.run(rule)
         return self.outcomes[rule.id]
+
+    def awaited(self, rule: Rule) -> str:
+        """Return the next rule that must be judged before anything can be said about one, if any."""
+        for identifier in before(rule):
+            if identifier not in self.outcomes:
+                return identifier
+            if self.outcomes[identifier].status is not Status.PASSED:
+                return ""
+        other = self._other(rule)
+        return other.id if other is not None and other.id not in self.outcomes else ""
+
+    def run(self, rule: Rule) -> Outcome:
+        """Run a rule, whatever it requires."""
+        run = run_isolated if self._isolated else run_rule
+        return run(self.target, rule, self.profile, self.seed)
 
     def confirm(self, rule: Rule) -> Outcome:
         """Run a rule again that failed: one that passes now is unstable, which is no better.
@@ -84,7 +101,7 @@ class Run:
             self.outcomes[rule.id] = found = msgspec.structs.replace(again, rule=rule.id, ran=found.ran)
             return found
         for _ in range(AGAIN):
-            again = self._run(rule)
+            again = self.run(rule)
             if again.status is Status.PASSED:
                 reason = f"it failed, and passed when it was run again with the same seed, {self.seed}"
                 self.outcomes[rule.id] = found = msgspec.structs.replace(found, status=Status.UNSTABLE, reason=reason)
@@ -102,8 +119,9 @@ class Run:
             self._guarantees = self._asked() if self._isolated else self._kind.declared(self.target)
         return self._guarantees
 
-    def _judge(self, rule: Rule) -> Outcome:
-        blocker = next((one for one in before(rule) if self.judge(find(one)).status is not Status.PASSED), "")
+    def settled(self, rule: Rule) -> Outcome | None:
+        """Return the verdict on a rule that has not to be run for it, once nothing is awaited."""
+        blocker = self._blocker(rule)
         if blocker and self.outcomes[blocker].status in _OPEN:
             # Nobody could tell about what this one rests on: so nobody can tell here.
             return msgspec.structs.replace(self.outcomes[blocker], rule=rule.id)
@@ -113,7 +131,7 @@ class Run:
             return self._unverified(rule, "no test can tell: it takes a review of the code")
         other = self._other(rule)
         if other is not None:
-            done = self.judge(other)
+            done = self.outcomes[other.id]
             if rule.hooks and done.status is Status.PASSED and done.warnings:
                 # What evidently holds is not got rid of by declaring it away.
                 return self._unverified(rule, f"{other.id} saw that more holds than is declared: declare it")
@@ -125,11 +143,10 @@ class Run:
         missing = [hook for hook in rule.hooks if getattr(self.target, hook) is None]
         if missing:
             return self._unverified(rule, f"the target has no hook {' and no hook '.join(missing)}")
-        return self._run(rule)
+        return None
 
-    def _run(self, rule: Rule) -> Outcome:
-        run = run_isolated if self._isolated else run_rule
-        return run(self.target, rule, self.profile, self.seed)
+    def _blocker(self, rule: Rule) -> str:
+        return next((one for one in before(rule) if self.outcomes[one].status is not Status.PASSED), "")
 
     def _other(self, rule: Rule) -> Rule | None:
         """The rule that is run in place of this one, because the transport declares the opposite."""

@@ -15,6 +15,7 @@ import msgspec
 
 from treaty import Guarantees
 from treaty_contracts.kinds import before, kind_of
+from treaty_contracts.lanes import InTurn, Lanes, SideBySide
 from treaty_contracts.loading import Found, load
 from treaty_contracts.registry import TRANSPORT, Rule, counterpart, declares, find, refusal, rules
 from treaty_contracts.runner import Run
@@ -37,6 +38,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     time_scale: float = 1.0
     #: Whether each rule runs in a process of its own.
     isolated: bool = True
+    #: How many rules run side by side, of a target that allows it.
+    jobs: int = 1
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
@@ -170,11 +173,11 @@ def _judged(found: Found, order: Order) -> Iterator[Event]:
                 run.judge(rule)
         yield _declared(run, plan)
         yield from news(list(run.outcomes))
-        for rule in plan:
-            if rule.id not in run.outcomes:
-                yield Running(rule=rule.id)
-                run.judge(rule)
-            yield from news(list(run.outcomes))
+        with _lanes(run, order) as lanes:
+            for running in _all(run, plan, lanes):
+                if running:
+                    yield Running(rule=running)
+                yield from news(list(run.outcomes))
         for outcome in list(run.outcomes.values()):
             if _may_change(outcome):
                 yield Running(rule=outcome.rule, again=True)
@@ -187,6 +190,38 @@ def _judged(found: Found, order: Order) -> Iterator[Event]:
         yield Refused(target=target.name, text=f"the suite itself failed, please report it: {where}", ours=True)
         return
     yield Ended()
+
+
+def _lanes(run: Run, order: Order) -> Lanes:
+    def work(identifier: str) -> Outcome:
+        return run.run(find(identifier))
+
+    if order.jobs > 1 and order.isolated and getattr(run.target, "parallel", False):
+        return SideBySide(work, order.jobs)
+    return InTurn(work)
+
+
+def _all(run: Run, plan: Sequence[Rule], lanes: Lanes) -> Iterator[str]:
+    """Judge all rules of a plan, each as soon as what it rests on is known. Yields what runs, whenever something new is."""
+    todo = {rule.id: rule for rule in plan if rule.id not in run.outcomes}
+    while todo or lanes.running:
+        for rule in list(todo.values()):
+            awaited = run.awaited(rule)
+            if awaited and awaited not in todo and awaited not in lanes.running:
+                todo[awaited] = find(awaited)  # it runs in place of one that was planned
+            if awaited or not lanes.free:
+                continue
+            del todo[rule.id]
+            outcome = run.settled(rule)
+            if outcome is None:
+                lanes.begin(rule.id)
+            else:
+                run.outcomes[rule.id] = outcome
+        yield next(iter(lanes.running), "")
+        if lanes.running:
+            outcome = lanes.next()
+            run.outcomes[outcome.rule] = outcome
+    yield ""
 
 
 def _declared(run: Run, plan: Sequence[Rule]) -> Declared:

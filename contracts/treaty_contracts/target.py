@@ -113,6 +113,8 @@ class Target:
         name: what reports call it, such as ``"zmq/tcp"``: printable text of at most 100 characters.
         open: makes a transport object for one end. It is called once for each end, also in forked children.
         time_scale: multiplies every time of the suite, for slow machines and distant brokers.
+        parallel: whether rules may run side by side, as each namespace stands for itself: no two of them share a port,
+            a file, or a broker that a hook stops. It makes the run shorter, as rules mostly wait.
         tap: shows the bytes that cross the medium, whatever the transport makes of a frame.
         inject: puts bytes that are no message of the transport before a service.
         restart_peer: restarts the broker, the hub, or whatever else the two ends connect through.
@@ -125,6 +127,7 @@ class Target:
     name: str
     open: Callable[[Context], Transport]
     time_scale: float = 1.0
+    parallel: bool = False
     tap: Tap | Nothing | None = None
     inject: Inject | Nothing | None = None
     restart_peer: RestartPeer | Nothing | None = None

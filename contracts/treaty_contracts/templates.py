@@ -30,6 +30,8 @@ target = Target(
     open=open_end,
     # A slow machine or a distant broker: multiply all times of the suite.
     # time_scale=2.0,
+    # Namespaces share no port and no file: rules may run side by side, and the whole takes less time.
+    # parallel=True,
     # Without these hooks the rules that need them are UNVERIFIED, and the word conformant is not given:
     # tap=..., inject=..., restart_peer=..., cut_link=...
     # What they are: python -c "import treaty_contracts; help(treaty_contracts.Target)"

@@ -91,6 +91,7 @@ def _on_server(name: str, url: str, inject: Callable[[Callable[[Context], str]],
     return Target(
         name=name,
         open=_opener(lambda _: url, relays),
+        parallel=True,
         tap=relays.tap,
         inject=inject(lambda _: url),
         # The server itself is everybody's: what restarts is the way to it.
@@ -133,6 +134,7 @@ def _fakeredis() -> Target:
     return Target(
         name="kombu/fakeredis",
         open=_opener(broker.url, broker.relays),
+        parallel=True,
         time_scale=1.5,  # it answers slowly, and shares the processors with everything else
         tap=broker.relays.tap,
         inject=_to_redis(broker.url),
@@ -142,7 +144,9 @@ def _fakeredis() -> Target:
 
 
 #: Nothing stands between two ends in one process, so there is nothing to cut, to restart or to listen in on.
-memory: Final = Target(name="kombu/memory", open=lambda context: connect(f"kombu+memory://{context.namespace}"))
+memory: Final = Target(
+    name="kombu/memory", open=lambda context: connect(f"kombu+memory://{context.namespace}"), parallel=True
+)
 redis: Final = _on_server("kombu/redis", _REDIS, _to_redis)
 rabbitmq: Final = _on_server("kombu/rabbitmq", _AMQP, _to_amqp)
 

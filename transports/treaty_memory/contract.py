@@ -13,6 +13,6 @@ from treaty_contracts import Target
 from . import connect
 
 #: Nothing stands between two ends in one process, so there is nothing to cut, to restart or to listen in on.
-memory: Final = Target(name="memory", open=lambda context: connect(f"memory://{context.namespace}"))
+memory: Final = Target(name="memory", open=lambda context: connect(f"memory://{context.namespace}"), parallel=True)
 
 targets: Final = (memory,)

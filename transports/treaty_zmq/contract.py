@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
-import random
+import secrets
 import shutil
 import socket
 import tempfile
@@ -49,7 +49,7 @@ class _Addresses:
 def _free_port(_: str) -> Address:
     """A port that is free, below those that the system gives to outgoing connections by itself."""
     while True:
-        port = random.randrange(20_000, 32_000)
+        port = 20_000 + secrets.randbelow(12_000)  # not random: Hypothesis has that draw the same in each process
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return "127.0.0.1", port
@@ -89,6 +89,7 @@ def _target(name: str, upstream: Callable[[Context], Address]) -> Target:
     return Target(
         name=name,
         open=open_end,
+        parallel=True,
         tap=relays.tap,
         inject=inject,
         restart_peer=relays.restart_peer,
@@ -126,6 +127,7 @@ ipc: Final = _target("zmq/ipc", _Addresses(lambda namespace: str(Path(_DIRECTORY
 #: Nothing stands between two ends in one process, so there is nothing to cut, to restart or to listen in on.
 inproc: Final = Target(
     name="zmq/inproc",
+    parallel=True,
     open=lambda context: connect(f"zmq+inproc://{context.namespace}", connect_timeout=_CONNECT_TIMEOUT),
 )
 

@@ -25,6 +25,7 @@ from treaty_contracts.cli.asked import asked
 from treaty_contracts.cli.files import Files
 from treaty_contracts.cli.screen import STYLES, Screen
 from treaty_contracts.cli.verdicts import MEANINGS, show_verdict, worst
+from treaty_contracts.lanes import JOBS
 from treaty_contracts.loading import GROUP, check_spec, installed
 from treaty_contracts.profile import PROFILES
 from treaty_contracts.registry import REQUIREMENT_SETS, every_rule
@@ -90,6 +91,12 @@ def check(
     time_scale: Annotated[
         float, typer.Option("--time-scale", metavar="X", help="Multiply all times: for slow machines.")
     ] = 1.0,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs", "-j", metavar="N", min=1, help="Rules to run side by side, of targets that say parallel=True."
+        ),
+    ] = JOBS,
     in_process: Annotated[
         bool,
         typer.Option("--in-process", help="Run everything in this process: for a debugger. A crash ends the command."),
@@ -111,6 +118,7 @@ def check(
                 only=_only(rule or []),
                 time_scale=_scale(time_scale),
                 isolated=not in_process,
+                jobs=jobs,
             )
             for spec in specs
         ]

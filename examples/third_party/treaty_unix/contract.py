@@ -15,6 +15,7 @@ def inject(context: Context, service: str, data: bytes) -> None:
 target = Target(
     name="unix",
     open=lambda context: UnixTransport(f"unix://{context.namespace}"),
+    parallel=True,
     inject=inject,
     tap=Nothing("the kernel hands over each datagram as it was sent: there is no medium to listen to"),
     cut_link=Nothing("datagrams go from one end to the other: there is no connection that could break"),
