@@ -76,13 +76,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
     if config.pluginmanager.hasplugin("xdist"):
         for item in items:
-            # What shares a broker, a port range or a run of the contract stays in one process.
+            # What shares a run of the contract, or what a module sets up once, stays in one process.
             item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
 def _group(item: pytest.Item) -> str:
-    target = _target(item).partition("/")[0]
-    return target or next((name for name in _TRANSPORTS if name in item.path.stem), item.path.stem)
+    return _target(item) or item.path.stem
 
 
 def _belongs(item: pytest.Item, chosen: list[str]) -> bool:

@@ -51,9 +51,14 @@ class Operation:
 
 
 class Operations:
-    """The log of one rule. Any thread may add to it."""
+    """The log of one rule. Any thread may add to it.
 
-    def __init__(self) -> None:
+    Args:
+        note: is told of what a call raised: the subject, the verb, and the error.
+    """
+
+    def __init__(self, note: Callable[[str, str, BaseException], None] = lambda *_: None) -> None:
+        self._note = note
         self._kept: list[Operation] = []
         self._numbers = count(1)
         self._names: Counter[str] = Counter()
@@ -117,6 +122,7 @@ class Operations:
             return action()
         except BaseException as raised:
             operation.raised = type(raised)
+            self._note(operation.subject, operation.verb, raised)
             raise
         finally:
             operation.ended, operation.over = next(self._numbers), time.monotonic()

@@ -21,6 +21,8 @@ _KEPT: Final = 5_000
 _KEPT_BYTES: Final = 64 * 1024
 _SHOWN: Final = 40
 _PREFIX: Final = 44
+#: So much is shown of what an error says.
+_SAID: Final = 160
 #: One for all traces, and held during a fork: the child never inherits it from a thread that it does not have.
 _LOCK: Final = threading.Lock()
 os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
@@ -50,8 +52,9 @@ class Trace:
         self._ends = count(1)
         #: What was done where no frames cross, in words.
         self._said: deque[str] = deque(maxlen=_KEPT)
+        self._raised: deque[tuple[float, str]] = deque(maxlen=_KEPT)
         #: What was called, for the program that does the same.
-        self.operations: Final = Operations()
+        self.operations: Final = Operations(self._note_raised)
 
     def end(self, role: str) -> str:
         """Return a name for another end."""
@@ -70,6 +73,12 @@ class Trace:
         with _LOCK:
             self._said.append(f"{at * 1000:9.1f} ms  {what}")
 
+    def _note_raised(self, end: str, verb: str, error: BaseException) -> None:
+        at = time.monotonic() - self._started
+        text = f"{type(error).__name__}: {error}".partition("\n")[0][:_SAID]
+        with _LOCK:
+            self._raised.append((at, f"{at * 1000:9.1f} ms  {end:<10} !! {verb:<8} {text}"))
+
     def snapshot(self) -> list[Crossing]:
         """Return what was written down until now, oldest first: other threads go on writing."""
         with _LOCK:
@@ -80,16 +89,18 @@ class Trace:
         with _LOCK:
             self._crossings.clear()
             self._said.clear()
+            self._raised.clear()
         self.operations.restart()
 
     def lines(self) -> tuple[str, ...]:
-        """Return the last crossings as text."""
+        """Return the last crossings as text, and the errors that calls ended with instead."""
         crossings = self.snapshot()
         left_out = len(crossings) - _SHOWN
         head = [f"({left_out} earlier frames are left out)"] if left_out > 0 else []
+        shown = [(crossing.at, _shown(crossing)) for crossing in crossings[-_SHOWN:]]
         with _LOCK:
-            said = list(self._said)[-_SHOWN:]
-        return (*head, *map(_shown, crossings[-_SHOWN:]), *said)
+            raised, said = list(self._raised)[-_SHOWN:], list(self._said)[-_SHOWN:]
+        return (*head, *(text for _, text in sorted([*shown, *raised])), *said)
 
 
 def _shown(crossing: Crossing) -> str:

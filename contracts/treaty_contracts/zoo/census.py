@@ -139,7 +139,7 @@ def verdict_on(name: str, healthy: Target) -> Outcome:
     """Judge an animal that lives on the way by its main rule alone."""
     animal = on_the_way()[name]
     with animal.active():
-        return run_isolated(zoo_target(animal, healthy), find(animal.main), ZOO)
+        return run_isolated(zoo_target(animal, healthy, time_scale=FARTHER), find(animal.main), ZOO)
 
 
 def _counted(name: str, run: Run, animal: Animal | None = None, judged: Sequence[Rule] = ()) -> Found:
