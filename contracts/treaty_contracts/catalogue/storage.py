@@ -153,7 +153,8 @@ def callbacks_by_model_and_event(bench: Bench) -> None:
     host = storage.save(host)
     storage.delete(Cluster, "c")
     storage.delete(host)
-    storage.save_many([Cluster("fence"), Cluster("fence")])
+    for _ in range(2):
+        storage.save(Cluster("fence"))
     storage.delete(Cluster, "fence")
     storage.save(Host(address="fence"))
     storage.save(Host(address="fence", revision=9))
