@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -44,21 +45,25 @@ def events(order: Order, patience: float = IMPORT) -> Iterator[Event]:
     """
     with tempfile.TemporaryFile() as output, nothing_left() as home:
         reading, writing = os.pipe()
+        living, life = os.pipe()
+        written = msgspec.json.encode(order).decode()
         process = subprocess.Popen(
-            [sys.executable, "-m", "treaty_contracts.host", str(writing), msgspec.json.encode(order).decode()],
+            [sys.executable, "-m", "treaty_contracts.host", str(writing), str(living), written],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            pass_fds=(writing,),
+            pass_fds=(writing, living),
             start_new_session=True,
             env={HOME: home, **os.environ},
         )
         try:
             os.close(writing)
+            os.close(living)
             yield from _told(process, reading, output, order, patience)
         finally:
             os.close(reading)
             _end(process)
+            os.close(life)
 
 
 @contextmanager
@@ -149,11 +154,21 @@ def _leave(*_: Any) -> NoReturn:
     raise SystemExit(128 + signal.SIGTERM)
 
 
+def _end_with_command(living: int) -> None:
+    """Wait until the command is gone, however it went, and end: nobody else would do it."""
+    os.read(living, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_LEAVE)  # for what it registered for its end
+    os.killpg(0, signal.SIGKILL)
+
+
 def _main() -> None:
-    """Be the process: the descriptor to write to, and the order."""
-    writing = int(sys.argv[1])
-    os.set_inheritable(writing, False)  # noqa: FBT003 - the name says it
-    order = msgspec.json.decode(sys.argv[2], type=Order)
+    """Be the process: the descriptors to write to and to live by, and the order."""
+    writing, living = int(sys.argv[1]), int(sys.argv[2])
+    for descriptor in (writing, living):
+        os.set_inheritable(descriptor, False)  # noqa: FBT003 - the name says it
+    order = msgspec.json.decode(sys.argv[3], type=Order)
+    threading.Thread(target=_end_with_command, args=(living,), name="contract-life", daemon=True).start()
     adopt()
     # An exception, so that whatever runs a rule ends it on the way out.
     signal.signal(signal.SIGTERM, _leave)

@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from inspect import cleandoc
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, TypeAlias
 
@@ -309,6 +310,10 @@ def _wrong_summary(
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of one line of a report."""
     (line,), definitions = msgspec.json.schema_components([_Any], ref_template="#/$defs/{name}")
+    for definition in definitions.values():
+        if "description" in definition:
+            # It is a docstring, which some versions of Python keep as it is indented in the source.
+            definition["description"] = cleandoc(definition["description"])
     return {
         "$schema": _DIALECT,
         "title": f"One line of a report of the Treaty contract suite, version {SCHEMA}",

@@ -13,7 +13,7 @@ import pytest
 
 from treaty_contracts import Status, rules
 from treaty_contracts.baseline import Known
-from treaty_contracts.report import SCHEMA, Report, ReportError, Writer, counts, read, schema_text
+from treaty_contracts.report import SCHEMA, Report, ReportError, Writer, counts, read, schema, schema_text
 
 MakeReport = Callable[..., Report]
 PUBLISHED = Path(__file__).parents[2] / "docs" / "report.schema.json"
@@ -190,3 +190,9 @@ def test_the_counts_add_up_to_the_catalogue(report: MakeReport) -> None:
 
 def test_the_published_schema_is_that_of_the_source() -> None:
     assert PUBLISHED.read_text() == schema_text(), "run: python -m treaty_contracts.report > docs/report.schema.json"
+
+
+def test_no_description_is_indented_as_its_source_is() -> None:
+    described = [one["description"] for one in schema()["$defs"].values() if "description" in one]
+    assert described
+    assert not [one for one in described if "\n " in one]

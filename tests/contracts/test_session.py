@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -147,3 +150,15 @@ def test_who_stops_listening_ends_everything(write: Write, tmp_path: Path) -> No
     _, alive = psutil.wait_procs([*left, *new], timeout=5)
     # Whoever adopts orphans here may take its time to bury them.
     assert all(process.status() == psutil.STATUS_ZOMBIE for process in alive), alive
+
+
+def test_a_session_ends_with_a_command_that_is_killed(write: Write, tmp_path: Path) -> None:
+    """Also in the middle of an import that takes its time."""
+    name = write("import os, threading\nopen('pid', 'w').write(str(os.getpid()))\nthreading.Event().wait()\n")
+    os.mkfifo(tmp_path / "pid")
+    command = [sys.executable, "-m", "treaty.cli", "check", f"{name}:target"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        session = psutil.Process(int((tmp_path / "pid").read_text()))
+        process.kill()
+    _, alive = psutil.wait_procs([session], timeout=20)  # it waits for five seconds in vain
+    assert all(one.status() == psutil.STATUS_ZOMBIE for one in alive), alive
