@@ -17,6 +17,7 @@ from treaty import Guarantees
 from treaty_contracts.kinds import before, kind_of
 from treaty_contracts.lanes import InTurn, Lanes, SideBySide
 from treaty_contracts.loading import Found, load
+from treaty_contracts.proving import repeats
 from treaty_contracts.registry import TRANSPORT, Rule, counterpart, declares, find, refusal, rules
 from treaty_contracts.runner import Run
 from treaty_contracts.script import addressed
@@ -162,7 +163,7 @@ def _judged(found: Found, order: Order) -> Iterator[Event]:
         for identifier in known:
             if identifier not in told:
                 told.add(identifier)
-                outcome = _addressed(run.outcomes[identifier], found.lines)
+                outcome = run.outcomes[identifier] = _addressed(run.outcomes[identifier], found.lines)
                 yield Judged(outcome=outcome, open=_may_change(outcome))
 
     try:
@@ -181,7 +182,7 @@ def _judged(found: Found, order: Order) -> Iterator[Event]:
         for outcome in list(run.outcomes.values()):
             if _may_change(outcome):
                 yield Running(rule=outcome.rule, again=True)
-                yield Judged(outcome=_addressed(run.confirm(find(outcome.rule)), found.lines))
+                yield Judged(outcome=run.confirm(find(outcome.rule)))
     except SetupError as error:
         yield Refused(target=target.name, text=str(error))
         return
@@ -267,12 +268,17 @@ def _may_change(outcome: Outcome) -> bool:
 
 
 def _addressed(outcome: Outcome, lines: tuple[str, ...]) -> Outcome:
-    """Let the program of a failure import the very target that failed."""
+    """Let the program of a failure import the very target that failed, and leave it out where it does not repeat it."""
     violation = outcome.violation
-    if violation is None or not violation.script:
+    if violation is None or not violation.script or not lines:
         return outcome
-    script = addressed(violation.script, lines)
-    return msgspec.structs.replace(outcome, violation=msgspec.structs.replace(violation, script=script))
+    script, notes = addressed(violation.script, lines), violation.notes
+    if not repeats(script):
+        script, notes = (
+            "",
+            (*notes, "a program that calls the same in the same order did not fail: it takes threads, or time"),
+        )
+    return msgspec.structs.replace(outcome, violation=msgspec.structs.replace(violation, script=script, notes=notes))
 
 
 #: What somebody who shows events is given.

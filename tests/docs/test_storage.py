@@ -28,7 +28,14 @@ def test_there_are_pieces() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [storage.NotFound, storage.Conflict, storage.ValidationFailed, storage.UnknownModel, storage.StoreUnavailable],
+    [
+        storage.NotFound,
+        storage.Conflict,
+        storage.ValidationFailed,
+        storage.UnknownModel,
+        storage.Unreadable,
+        storage.StoreUnavailable,
+    ],
 )
 def test_the_table_of_errors_has_their_codes_and_statuses(error: type[storage.StorageError]) -> None:
     row = rf"^\| `{error.__name__}` \| `(storage\.[a-z-]+)` \| (\d+) \|"
