@@ -6,6 +6,7 @@ It must not know frames or seals, only the bodies that the codec reads and write
 from __future__ import annotations
 
 import sys
+from inspect import cleandoc
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +19,10 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 def schema() -> dict[str, Any]:
     """Return the schema: under ``kinds``, the body of each kind of frame; members that are not named are ignored."""
     kinds, definitions = msgspec.json.schema_components(BODIES.values(), ref_template="#/$defs/{name}")
+    for definition in definitions.values():
+        if "description" in definition:
+            # It is a docstring, which some versions of Python keep as it is indented in the source.
+            definition["description"] = cleandoc(definition["description"])
     return {
         "$schema": _DIALECT,
         "title": "The bodies of Treaty frames, version 1",

@@ -23,3 +23,9 @@ def test_every_reference_can_be_followed() -> None:
     written = json.dumps(schema())
     names = {part.split('"')[0] for part in written.split('"#/$defs/')[1:]}
     assert names <= set(schema()["$defs"])
+
+
+def test_no_description_is_indented_as_its_source_is() -> None:
+    described = [one["description"] for one in schema()["$defs"].values() if "description" in one]
+    assert described
+    assert not [one for one in described if "\n " in one]

@@ -40,7 +40,18 @@ ORDER = [*PURE, *DRIVERS]
 ON_TOP = {"__init__", "__main__", "cli", "storage"}
 #: Inside storage: those that must not know threads, clocks or sockets, and those that may know a database.
 STORAGE = CORE / "storage"
-PURE_STORAGE = ["errors", "records", "models", "planning", "lineage", "progress", "store", "follower", "asks"]
+PURE_STORAGE = [
+    "errors",
+    "records",
+    "documents",
+    "models",
+    "planning",
+    "lineage",
+    "progress",
+    "store",
+    "follower",
+    "asks",
+]
 SQL = {"sql", "tables", "engines"}
 #: Inside the engine.
 ENGINE = ["instant", "caller", "answerer", "__init__"]

@@ -13,6 +13,7 @@ from treaty.storage.errors import (
     StorageError,
     StoreUnavailable,
     UnknownModel,
+    Unreadable,
     ValidationFailed,
 )
 from treaty.storage.memory import MemoryStore
@@ -52,6 +53,7 @@ __all__ = [
     "StoreConfig",
     "StoreUnavailable",
     "UnknownModel",
+    "Unreadable",
     "ValidationFailed",
     "Watch",
     "Write",

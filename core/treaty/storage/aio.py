@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from treaty import Client
+from treaty import Client, FrameTooLarge
 from treaty.storage import asks
 from treaty.storage.asks import Ask
 from treaty.storage.models import Model
@@ -92,4 +92,8 @@ class AsyncStorageClient:
 
     async def _call(self, ask: Ask[_T]) -> _T:
         self._know(ask.model)
-        return ask.read(await self._client.send(f"{self._service}.{ask.method}", ask.params))
+        try:
+            reply = await self._client.send(f"{self._service}.{ask.method}", ask.params).replied()
+        except FrameTooLarge as error:  # what the service answers is in the reply: here, nothing was sent
+            raise ask.unsent(error) from error
+        return ask.result_of(reply)

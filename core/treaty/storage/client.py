@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any, Self, TypeAlias, TypeVar
 
-from treaty import Client, Transport
+from treaty import Client, FrameTooLarge, Transport
 from treaty.storage import asks
 from treaty.storage.aio import AsyncStorageClient
 from treaty.storage.asks import Ask
@@ -58,6 +58,7 @@ class StorageClient:
 
         Raises:
             NotFound: there is none with this key.
+            Unreadable: what is stored is damaged, or does not fit the class.
             UnknownModel: the service keeps no objects of this class.
             ConfigurationError: the class is no model.
             TreatyError: the call failed: see :meth:`treaty.Client.call`; so for every method here.
@@ -79,7 +80,8 @@ class StorageClient:
         return found
 
     def save(self, instance: _T, *, version: int | None = None) -> _T:
-        """Create or update an object. Return it, with its new version where the class has a field for that.
+        """Create or update an object. Return it as :meth:`get` will: with its new version where the class has a field
+        for that. A hidden field that was ``UNSET`` is so in what is returned.
 
         Args:
             instance: of a class that is a model.
@@ -88,12 +90,13 @@ class StorageClient:
 
         Raises:
             Conflict: the object has another version.
-            ValidationFailed: a field is not of its type, or the object is too large.
+            ValidationFailed: a field is not of its type or cannot be stored, the object is too large, or ``version``
+                is no whole number.
         """
         return self._call(asks.save(instance, version))
 
     def save_many(self, instances: Iterable[_T]) -> _List[_T]:
-        """Create or update many objects of one class, all of them or none. See :meth:`save`."""
+        """Create or update many objects of one class, all of them or none, each once. See :meth:`save`."""
         ask = asks.save_many(instances)
         return [] if ask is None else self._call(ask)
 
@@ -107,7 +110,7 @@ class StorageClient:
         self._call(asks.delete(model, key, version))
 
     def delete_many(self, model: object, keys: Iterable[object] | None = None) -> None:
-        """Delete many objects of one class, all of them or none: ``delete_many([host, other])``, or
+        """Delete many objects of one class, all of them or none, each once: ``delete_many([host, other])``, or
         ``delete_many(Host, ["10.0.0.1", "10.0.0.2"])``.
         """
         ask = asks.delete_many(model, keys)
@@ -145,7 +148,7 @@ class StorageClient:
             The registration: ``close()`` it to unregister.
 
         Raises:
-            ValidationFailed: an unknown event, or a callback that is not callable.
+            ValidationFailed: an unknown event, or a callback that is not callable, or a coroutine function.
             UnknownModel: the service keeps no objects of this class.
             Unsupported: the transport carries no notifications.
             TransportError: the service or broker cannot be reached.
@@ -188,7 +191,11 @@ class StorageClient:
 
     def _call(self, ask: Ask[_T]) -> _T:
         self._know(ask.model)
-        return ask.read(self._client.call(f"{self._service}.{ask.method}", ask.params))
+        try:
+            reply = self._client.request(f"{self._service}.{ask.method}", ask.params)
+        except FrameTooLarge as error:  # what the service answers is in the reply: here, nothing was sent
+            raise ask.unsent(error) from error
+        return ask.result_of(reply)
 
     def _know(self, model: Model[Any] | None) -> None:
         if model is not None:
@@ -200,8 +207,10 @@ class StorageClient:
         for name, function in (("callback", callback), ("on_gap", on_gap)):
             if not callable(function) and (name, function) != ("on_gap", None):
                 raise ValidationFailed("", name, f"a callback is callable, not {type(function).__name__}")
-            if inspect.iscoroutinefunction(function):
-                raise ValidationFailed("", name, "a callback is no coroutine function: iterate over notifications()")
+            if _is_awaited(function):
+                raise ValidationFailed(
+                    "", name, "a callback is no coroutine function: write 'async for' over aio.notifications() instead"
+                )
         declared: Model[Any] | None = None if model is None else model_of(model)
         self._know(declared)
         return Watch(
@@ -223,6 +232,11 @@ class StorageClient:
 
 
 _L = TypeVar("_L", Watch, Notifications)
+
+
+def _is_awaited(function: object) -> bool:
+    call = getattr(function, "__call__", None)  # noqa: B004 - of an object whose call is a coroutine
+    return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in (function, call))
 
 
 def _event(event: str) -> Event:

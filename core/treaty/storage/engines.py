@@ -5,7 +5,10 @@ This room must not know tables, nor what is written.
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, make_url
@@ -69,7 +72,21 @@ def make_engine(url: URL) -> sa.Engine:
     return engine
 
 
+def make_reader(path: Path) -> sa.Engine:
+    """Make an engine that alters nothing in a file, not even the journal mode. Nothing is connected yet."""
+    uri = f"file:{quote(str(path))}?mode=ro"
+    return sa.create_engine(
+        "sqlite://", creator=lambda: sqlite3.connect(uri, uri=True, timeout=LOCK), poolclass=sa.NullPool
+    )
+
+
+def _as_text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
 def _configure_sqlite(connection: Any, _: object) -> None:
+    # Else sqlite3 itself complains of text that is no UTF-8, and repeats it.
+    connection.text_factory = _as_text
     connection.isolation_level = None  # transactions begin where we say so
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
         connection.execute(f"PRAGMA {pragma}").close()

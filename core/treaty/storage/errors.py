@@ -38,14 +38,17 @@ class Conflict(StorageError):
 
 @error("storage.validation-failed", status=422)
 class ValidationFailed(StorageError, ValueError):
-    """A value that is none of its type, or an argument that makes no sense. ``field`` names it, ``reason`` says why."""
+    """A value that is none of its type, or an argument that makes no sense. ``field`` names it, ``reason`` says why,
+    ``key`` says in which object: ``""`` where that cannot be said.
+    """
 
     status = 422
 
-    def __init__(self, model: str, field: str, reason: str) -> None:
+    def __init__(self, model: str, field: str, reason: str, key: str = "") -> None:
         place = f"{model}{'.' if model and field and not field.startswith('[') else ''}{field}"
-        super().__init__(": ".join(filter(None, (place, reason))))
-        self.model, self.field, self.reason = model, field, reason
+        text = ": ".join(filter(None, (place, reason)))
+        super().__init__(f"{text} (key {key!r})" if key else text)
+        self.model, self.field, self.reason, self.key = model, field, reason, key
 
 
 @error("storage.unknown-model", status=404)
@@ -57,6 +60,19 @@ class UnknownModel(ValidationFailed):
     def __init__(self, model: str, known: list[str]) -> None:
         super().__init__("", "", f"no store keeps {model!r}; known: {', '.join(sorted(known)) or 'none'}")
         self.model, self.known = model, known
+
+
+@error("storage.unreadable", status=500)
+class Unreadable(StorageError):
+    """An object is there, but cannot be read: what is stored is damaged, or does not fit its class any more.
+    ``model`` and ``key`` name it, ``reason`` never repeats what is stored.
+    """
+
+    status = 500
+
+    def __init__(self, model: str, key: str, reason: str) -> None:
+        super().__init__(f"{model} {key!r} is stored, but cannot be read: {reason}")
+        self.model, self.key, self.reason = model, key, reason
 
 
 @error("storage.unavailable", status=503)
@@ -71,4 +87,6 @@ class StoreUnavailable(StorageError):
 
 
 class IncompatibleSchema(ConfigurationError):
-    """The database was made by a newer version of Treaty. It was not touched."""
+    """The database was made by a newer version of Treaty, or has a table of one of our names that is none of ours. It
+    was not touched.
+    """

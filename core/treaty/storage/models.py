@@ -1,7 +1,7 @@
 """Models: classes whose instances can be stored, and what has to be declared of them.
 
 Any msgspec struct, dataclass or attrs class will do. This room must not know stores, services or the wire; it turns
-instances into plain documents and back, and validates both ways.
+instances into plain documents and back, and validates both ways. No error of it holds the value of a hidden field.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from treaty import ConfigurationError
+from treaty.storage.documents import as_stored, flaw_in
 from treaty.storage.errors import ValidationFailed
 from treaty.storage.records import Document
 
 _T = TypeVar("_T")
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
-_PLACE: Final = re.compile(r"^(?P<reason>.*?)(?: - at `\$\.?(?P<field>[^`]*)`)?$", re.DOTALL)
+_PLACE: Final = re.compile(r"^(?P<reason>.*?)(?: - at `(?:key` in `)?\$\.?(?P<field>[^`]*)`)?$", re.DOTALL)
 _LONGEST_KEY: Final = 255
 
 
@@ -74,27 +75,43 @@ class Model(Generic[_T]):
         """
         if self._version is None:
             return None
-        said = getattr(instance, self._version)
-        if isinstance(said, bool) or not isinstance(said, int):
-            raise ValidationFailed(self.name, self._version, f"a version is a whole number, not {type(said).__name__}")
-        return said
+        return self.version(getattr(instance, self._version), self._version)
 
-    def write(self, instance: object) -> Document:
-        """Turn an instance into a document, validated.
+    def version(self, value: object, field: str = "version", key: str = "") -> int:
+        """Return a version that somebody expects.
 
         Raises:
-            ValidationFailed: not an instance, or a field is not of its type. The text never holds a hidden field.
+            ValidationFailed: it is no whole number, or below 0.
+        """
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValidationFailed(self.name, field, f"a version is a whole number, not {type(value).__name__}", key)
+        if value < 0:
+            raise ValidationFailed(self.name, field, f"a version is 0 or more, not {value}", key)
+        return value
+
+    def once(self, keys: Iterable[str]) -> None:
+        """Check that what is done together is about different objects.
+
+        Raises:
+            ValidationFailed: a key is there twice.
+        """
+        seen: set[str] = set()
+        for key in keys:
+            if key in seen:
+                raise ValidationFailed(self.name, "", "given twice", key)
+            seen.add(key)
+
+    def write(self, instance: object) -> Document:
+        """Turn an instance into a document, validated, as it will come back from the store.
+
+        Raises:
+            ValidationFailed: not an instance, or a field is not of its type or cannot be stored.
         """
         if not isinstance(instance, self.cls):
             raise ValidationFailed(self.name, "", f"this is a {type(instance).__name__}, not a {self.name}")
-        try:
-            document = self.write_again(instance)
-        except ValidationFailed:
-            raise
-        except Exception as error:  # the value's own methods run here
-            raise ValidationFailed(self.name, "", f"cannot be written as JSON: {error}") from None
+        document = self.write_again(instance)
         self._convert(document)
-        return document
+        return as_stored(document)
 
     def read(self, document: Document, version: int) -> _T:
         """Build an instance of a document; hidden fields that it lacks get their defaults.
@@ -119,17 +136,43 @@ class Model(Generic[_T]):
         """Turn an instance that was just validated into a document.
 
         Raises:
-            ValidationFailed: it holds an object of a model that hides something: that would travel with it.
+            ValidationFailed: it holds what JSON cannot carry, or an object of a model that hides something: that would
+                travel with it.
         """
-        for field in self._fields:
-            if inner := _hider_in(getattr(instance, field)):
-                raise ValidationFailed(
-                    self.name, field, f"holds a {inner}, whose hidden fields would travel along: keep its key instead"
-                )
-        document: Document = msgspec.to_builtins(self._plain(instance), str_keys=True)
+        try:
+            document = self._written(instance)
+        except ValidationFailed:
+            raise
+        except Exception:  # the value's own methods run here
+            document = None
+        if document is None:
+            raise self._unwritable(instance)
         if self._version is not None:
             document.pop(self._fields[self._version], None)
+        if flaw := flaw_in(document):
+            raise ValidationFailed(self.name, flaw.field, flaw.reason, self._shown_key(document, flaw.field))
         return document
+
+    def _written(self, instance: _T) -> Document:
+        for field in self._fields:
+            if inner := _hider_in(getattr(instance, field)):
+                reason = f"holds a {inner}, whose hidden fields would travel along: keep its key instead"
+                raise ValidationFailed(self.name, field, reason, self._shown_key(instance, field))
+        document: Document = msgspec.to_builtins(self._plain(instance), str_keys=True)
+        return document
+
+    def _unwritable(self, instance: _T) -> ValidationFailed:
+        """Return the error for the field that cannot be written."""
+        for field, called in self._fields.items():
+            try:
+                msgspec.to_builtins(getattr(instance, field), str_keys=True)
+            except Exception as error:
+                reason = type(error).__name__ if called in self.hidden else str(error) or type(error).__name__
+                if isinstance(error, RecursionError):
+                    reason = "nested too deeply, or it contains itself"
+                key = self._shown_key(instance, called)
+                return ValidationFailed(self.name, called, f"cannot be written as JSON: {reason}", key)
+        return ValidationFailed(self.name, "", "cannot be written as JSON")
 
     def _plain(self, instance: _T) -> object:
         if not dataclasses.is_dataclass(instance):
@@ -142,18 +185,30 @@ class Model(Generic[_T]):
         try:
             return msgspec.convert(document, self.cls, str_keys=True)
         except Exception as error:  # the class's own __post_init__ may raise anything
-            found = _PLACE.match(str(error))
-            assert found is not None
-            reason = self._without_secrets(found["reason"] or type(error).__name__, document)
+            field, reason = _complaint(error)
         # Outside of the handler: not even the context of the error may hold what is hidden.
-        raise ValidationFailed(self.name, found["field"] or "", reason)
+        if self.hidden:
+            field, reason = self._complaint_without_hidden(document, field)
+        raise ValidationFailed(self.name, field, reason, self._shown_key(document, field))
 
-    def _without_secrets(self, reason: str, document: object) -> str:
-        if isinstance(document, dict):
-            for field in self.hidden:
-                for secret in _leaves(document.get(field)):
-                    reason = reason.replace(secret, "***")
-        return reason
+    def _complaint_without_hidden(self, document: Document, field: str) -> tuple[str, str]:
+        # What is said where the hidden fields are not there at all cannot betray them.
+        visible = {name: value for name, value in document.items() if name not in self.hidden}
+        try:
+            msgspec.convert(visible, self.cls, str_keys=True)
+        except Exception as error:
+            return _complaint(error)
+        top = re.split(r"[.\[]", field, maxsplit=1)[0]
+        return top if top in self.hidden else "", "the value of a hidden field does not fit"
+
+    def _shown_key(self, thing: object, culprit: str) -> str:
+        """Return the key of the instance or document that an error is about, ``""`` where the key is the culprit."""
+        called = self._fields[self._key]
+        value = thing.get(called) if isinstance(thing, dict) else getattr(thing, self._key, None)
+        try:
+            return "" if culprit in (called, self._key) else self.key(value)
+        except ValidationFailed:
+            return ""
 
     def _check(self, hidden: frozenset[str]) -> None:
         name = self.cls.__qualname__
@@ -217,11 +272,18 @@ def model_of(cls: type[_T]) -> Model[_T]:
 
     Raises:
         ConfigurationError: nothing was.
+        ValidationFailed: this is an instance of a model.
     """
-    declared = _DECLARED.get(cls) if isinstance(cls, type) else None
+    if not isinstance(cls, type):
+        instance = _DECLARED.get(type(cls))
+        if instance is not None:
+            raise ValidationFailed(instance.name, "", "this is an instance, where the class belongs")
+        # A repr may be of any length, and hold anything.
+        shown = repr(cls) if isinstance(cls, str) else f"a value of the type {type(cls).__name__}"
+        raise ConfigurationError(f'{shown} is no model: give a class with @model(key="...") over it')
+    declared = _DECLARED.get(cls)
     if declared is None:
-        shown = getattr(cls, "__qualname__", repr(cls))
-        raise ConfigurationError(f'{shown} is no model: write @model(key="...") over the class')
+        raise ConfigurationError(f'{cls.__qualname__} is no model: write @model(key="...") over the class')
     return declared
 
 
@@ -244,9 +306,8 @@ def _fields_of(cls: type) -> dict[str, str]:
         if cls.__struct_config__.array_like:  # type: ignore[attr-defined]
             raise ConfigurationError(f"{cls.__qualname__} is array-like: its documents have no names for the fields")
         return dict(zip(struct, cls.__struct_encode_fields__, strict=True))  # type: ignore[attr-defined]
-    plain = getattr(cls, "__dataclass_fields__", None)
-    if plain is not None:
-        return {field: field for field in plain}
+    if dataclasses.is_dataclass(cls):
+        return {field.name: field.name for field in dataclasses.fields(cls)}  # without what is of the class
     attributes = getattr(cls, "__attrs_attrs__", None)
     if attributes is not None:
         private = [field.name for field in attributes if field.name.startswith("_")]
@@ -301,7 +362,15 @@ def _hider_in(value: object) -> str:
         kind = type(value)
         names: Iterable[str] = getattr(kind, "__struct_fields__", ()) or getattr(kind, "__dataclass_fields__", ())
         inside = [getattr(value, name, None) for name in names]
+        inside += [getattr(value, field.name, None) for field in getattr(kind, "__attrs_attrs__", ())]
     return next(filter(None, map(_hider_in, inside)), "")
+
+
+def _complaint(error: Exception) -> tuple[str, str]:
+    """Return which field an error of msgspec is about, and what it says."""
+    found = _PLACE.match(str(error))
+    assert found is not None
+    return found["field"] or "", found["reason"] or type(error).__name__
 
 
 def _plain_key(value: object) -> object:
@@ -317,15 +386,3 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _leaves(value: object) -> Iterator[str]:
-    """Every text that a value would be recognised by."""
-    if isinstance(value, dict):
-        for inner in value.values():
-            yield from _leaves(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _leaves(inner)
-    elif value is not None and value != "" and not isinstance(value, bool):
-        yield str(value)

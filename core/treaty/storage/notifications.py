@@ -10,8 +10,9 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, NoReturn, Self
 
+from treaty import ConfigurationError
 from treaty.storage.records import Notice
 from treaty.storage.watch import Callback, Watch
 
@@ -104,6 +105,16 @@ class Notifications:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    async def __aenter__(self) -> NoReturn:
+        raise ConfigurationError(
+            "notifications have nothing to await here: write 'with await storage.aio.notifications(...) as "
+            "notifications:', and 'async for' inside of it"
+        )
+
+    async def __aexit__(self, *_: object) -> None:
+        # There for Python to look for; __aenter__ says what to write instead.
+        return
 
     def _put(self, event: str, instance: Any, message: Notice) -> None:
         with self._changed:

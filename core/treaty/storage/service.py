@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, Final
 
@@ -28,8 +28,6 @@ from treaty.storage.records import PAGE, Change, Document, Position, Write
 BEAT_EVERY: Final = 1.0
 #: The largest object, in bytes of JSON.
 MAX_SIZE: Final = 1024 * 1024
-#: How deeply an object may be nested: a change in a list of changes must fit into a message as well.
-MAX_DEPTH: Final = 48
 #: How many requests are served at once: those that save at the same time share a transaction.
 CONCURRENCY: Final = 16
 #: About how many bytes of objects or changes one answer holds.
@@ -112,6 +110,7 @@ class StorageService(Service):
         """Serve, publish what an earlier life has left unpublished, and return."""
         super().start()
         if self._heart is None:
+            self._warn_of_other_workers()
             self._ending.clear()
             self._heart = threading.Thread(target=self._beat_on, name="treaty-storage-beat", daemon=True)
             self._heart.start()
@@ -123,6 +122,19 @@ class StorageService(Service):
         if heart is not None:
             heart.join()
         self._close_stores()
+
+    def _warn_of_other_workers(self) -> None:
+        # Whether there are any cannot be known: one that is busy would not answer, and two may start together.
+        guarantees = self._transport.guarantees
+        if guarantees.competing_workers and guarantees.crosses_processes:
+            for feed in self._feeds.values():
+                if not getattr(feed.store, "shared", True):
+                    _LOG.warning(
+                        "%s: the store %r is in this process alone: start no second worker of this service, it would "
+                        "have objects of its own; several workers need a database",
+                        self.name,
+                        feed.name,
+                    )
 
     # Handlers
 
@@ -200,16 +212,15 @@ class StorageService(Service):
 
     def _commit(self, model: str, items: Sequence[Item]) -> list[dict[str, Any]]:
         spec, feed = self._known(model)
-        return _answers(feed.commit(tuple(self._write(spec, item) for item in items)))
+        writes = tuple(self._write(spec, item) for item in items)
+        spec.once(write.key for write in writes)
+        return _answers(feed.commit(writes))
 
     def _write(self, spec: Model[Any], item: Item) -> Write:
         key, data = spec.accept(item.data)
         size = len(_encode(data))
         if size > self._max_size:
-            reason = f"{key!r} has {size:,} bytes of JSON, and {self._max_size:,} are the most"
-            raise ValidationFailed(spec.name, "", reason)
-        if _too_deep(data, MAX_DEPTH):
-            raise ValidationFailed(spec.name, "", f"{key!r} is nested deeper than {MAX_DEPTH} levels")
+            raise ValidationFailed(spec.name, "", f"{size:,} bytes of JSON, and {self._max_size:,} are the most", key)
         return Write(model=spec.name, key=key, data=data, hidden=spec.hidden, expected=item.version)
 
     def _delete(
@@ -220,11 +231,12 @@ class StorageService(Service):
             versions = [None] * len(keys)
         if len(versions) != len(keys):
             raise ValidationFailed(spec.name, "versions", f"{len(versions)} versions for {len(keys)} keys")
-        writes = (
+        writes = tuple(
             Write(model=spec.name, key=spec.key(key), data=None, hidden=spec.hidden, expected=version)
             for key, version in zip(keys, versions, strict=True)
         )
-        return _answers(feed.commit(tuple(writes)))
+        spec.once(write.key for write in writes)
+        return _answers(feed.commit(writes))
 
     def _beat_on(self) -> None:
         for feed in self._feeds.values():
@@ -254,11 +266,6 @@ def _answers(changes: Sequence[Change]) -> list[dict[str, Any]]:
 
 def _bounded(limit: int) -> int:
     return min(max(limit, 1), 10 * PAGE)
-
-
-def _too_deep(value: object, levels: int) -> bool:
-    inner: Iterable[object] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels < 0 or any(_too_deep(one, levels - 1) for one in inner if isinstance(one, dict | list))
 
 
 def _within(things: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:

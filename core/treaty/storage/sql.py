@@ -6,27 +6,26 @@ no holes and are committed in their order. This room must not know models or ser
 from __future__ import annotations
 
 import itertools
+import logging
 import os
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, Final
-from urllib.parse import quote
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, NoResultFound, SQLAlchemyError
 
-from treaty.storage.engines import LOCK, WRITES, make_engine, read_url
-from treaty.storage.errors import IncompatibleSchema, StoreUnavailable
+from treaty.storage.engines import LOCK, WRITES, make_engine, make_reader, read_url
+from treaty.storage.errors import IncompatibleSchema, StorageError, StoreUnavailable, Unreadable
 from treaty.storage.lineage import Life, lost
 from treaty.storage.memory import RETAIN
 from treaty.storage.planning import Outcome, Plan, identities, plan
-from treaty.storage.records import PAGE, Batch, Change, Document, Entry, Event, Identity, Page, Position, Standing
+from treaty.storage.records import PAGE, Batch, Entry, Identity, Page, Position, Standing
+from treaty.storage.rows import change_of, entry_of, row_of, text_of
 from treaty.storage.store import Store
 from treaty.storage.tables import (
     ADVANCE,
@@ -46,8 +45,12 @@ from treaty.storage.tables import (
     READ_SOME,
     SCHEMA,
     UPDATE,
+    stranger,
 )
 
+_LOG: Final = logging.getLogger("treaty.storage")
+_EMPTIED: Final = "the file was emptied: put back a backup, and start the service again"
+_WRITTEN_OVER: Final = "the file holds another history than before, it was written over: start the service again"
 #: How many keys one SELECT looks for.
 _AT_ONCE: Final = 500
 
@@ -77,6 +80,11 @@ class SqlStore(Store):
         self._writes = threading.Lock()
         self._kept: Connection | None = None
         self._file = (0, 0)
+        #: Where the log ended when we last held it, and where it ends after what is being written.
+        self._known: Position | None = None
+        self._head = 0
+        #: Why the file is of no use until it is opened anew, whatever is put in its place; empty while it is sound.
+        self._ruined = ""
         #: Whether a connection was lost: what the other end did in the meantime is not known, so a new epoch begins.
         self._lost_sight = False
 
@@ -84,6 +92,7 @@ class SqlStore(Store):
         return f"<SqlStore {self._name} {'closed' if self._engine is None else 'open'}>"
 
     def open(self) -> None:
+        self._file, self._known, self._ruined = (0, 0), None, ""
         if self._sqlite:
             self._look_at_file()
         self._engine = make_engine(self._url)
@@ -117,27 +126,28 @@ class SqlStore(Store):
     def list(self, model: str, *, after: str = "", limit: int = PAGE) -> Sequence[Entry]:
         query = READ.where(OBJECTS.c.model == model, OBJECTS.c.key > after).order_by(OBJECTS.c.key).limit(limit)
         with self._reading() as connection:
-            return [_entry(model, row) for row in connection.execute(query)]
+            rows = connection.execute(query).all()
+        return [entry_of(model, row) for row in rows]
 
     def write(self, batches: Sequence[Batch], *, reached: Callable[[int], int] = int) -> Sequence[Outcome]:
         try:
             return self._write(batches, reached)
-        except StoreUnavailable as error:
-            cause = error.__cause__
-            if len(batches) == 1 or not isinstance(cause, sa.exc.DataError):
+        except StorageError as error:
+            of_one = isinstance(error, Unreadable) or isinstance(error.__cause__, sa.exc.DataError)
+            if len(batches) == 1 or not of_one:
                 raise
-        # One of them is more than the database can take; the others shall not suffer for it.
+        # One of them is more than the database can take, or about what cannot be read; the others shall not suffer.
         outcomes: list[Outcome] = []
         for batch in batches:
             try:
                 outcomes += self._write([batch], reached)
-            except StoreUnavailable as error:
+            except StorageError as error:
                 outcomes.append(error)
         return outcomes
 
     def note_published(self, reached: Callable[[int], int]) -> Standing:
-        with self._writing() as connection:
-            epoch, sequence, before, floor = connection.execute(LOCK_FEED).one()
+        with self._writing() as (connection, feed):
+            epoch, sequence, before, floor = feed
             published = reached(before)
             if published != before:
                 connection.execute(ADVANCE, {"at_sequence": sequence, "up_to": published, "at_floor": floor})
@@ -146,9 +156,7 @@ class SqlStore(Store):
     def changes_since(self, position: Position, *, limit: int = PAGE) -> Page:
         with self._reading() as connection:
             epoch, head, _, floor = connection.execute(READ_FEED).one()
-            rows = connection.execute(sa.select(LIVES.c.epoch, LIVES.c.start).order_by(LIVES.c.number))
-            lives = [Life(epoch=row.epoch, start=row.start) for row in rows]
-            why = lost(position, lives, floor=floor, head=head)
+            why = lost(position, _lives(connection), floor=floor, head=head)
             if why is not None:
                 return Page(epoch=epoch, head=head, lost=why)
             return _page(connection, position.sequence, limit, epoch=epoch, head=head)
@@ -161,14 +169,14 @@ class SqlStore(Store):
     # Inside
 
     def _write(self, batches: Sequence[Batch], reached: Callable[[int], int]) -> Sequence[Outcome]:
-        with self._writing() as connection:
-            epoch, head, before, floor = connection.execute(LOCK_FEED).one()
+        with self._writing() as (connection, feed):
+            epoch, head, before, floor = feed
             existing = _entries(connection, identities(batches))
             at = time.time_ns() // 1_000_000
             planned = plan(batches, existing, epoch=epoch, head=head, at=at)
             published = reached(before)
             if planned.changes or published != before:
-                head += len(planned.changes)
+                self._head = head = head + len(planned.changes)
                 floor = self._pruned(connection, head, floor)
                 connection.execute(ADVANCE, {"at_sequence": head, "up_to": published, "at_floor": floor})
             if planned.changes:
@@ -189,35 +197,39 @@ class SqlStore(Store):
     def _prepare(self, connection: Connection) -> None:
         if not self._sqlite:
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(7238942)"))  # two workers may begin at once
-        if sa.inspect(connection).has_table(FEED.name):
-            self._check_schema(connection.scalar(sa.select(FEED.c.schema)))
+        self._check_tables(connection)
         METADATA.create_all(connection)
         if connection.scalar(sa.select(FEED.c.id)) is None:
             first = {"id": 1, "schema": SCHEMA, "epoch": "", "sequence": 0, "published": 0, "floor": 0}
             connection.execute(sa.insert(FEED), first)
-        _begin_epoch(connection)
+        feed = _begin_epoch(connection)
+        self._known = Position(epoch=feed.epoch, sequence=feed.sequence)
 
     def _look_at_file(self) -> None:
-        """Look at the schema before anything is written: the journal mode alone would alter the file."""
+        """Look at the tables before anything is written: the journal mode alone would alter the file."""
         if not self._path.exists():
             return
-        try:
-            connection = sqlite3.connect(f"file:{quote(str(self._path))}?mode=ro", uri=True, timeout=LOCK)
-            try:
-                query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'treaty_feed'"
-                if connection.execute(query).fetchone():
-                    found = connection.execute("SELECT schema FROM treaty_feed").fetchone()
-                    self._check_schema(found and found[0])
-            finally:
-                connection.close()
-        except sqlite3.Error as error:
-            raise StoreUnavailable(self._name, str(error)) from error
+        if not self._path.stat().st_size:
+            _LOG.warning("%s is there, and empty: a new store is made in it", self._name)
+            return
+        with self._translated(), make_reader(self._path).connect() as connection:
+            self._check_tables(connection)
 
-    def _check_schema(self, found: int | None) -> None:
-        if found is not None and found > SCHEMA:
+    def _check_tables(self, connection: Connection) -> None:
+        """Refuse what is newer, and what has our names and is none of ours."""
+        inspector = sa.inspect(connection)
+        found = None
+        if inspector.has_table(FEED.name) and "schema" in {one["name"] for one in inspector.get_columns(FEED.name)}:
+            found = connection.scalar(sa.select(FEED.c.schema))
+        if isinstance(found, int) and found > SCHEMA:
             raise IncompatibleSchema(
                 f"{self._name} has schema {found}, made by a newer version of Treaty; this one knows {SCHEMA}. "
                 "It was not touched: update Treaty, or use another database"
+            )
+        if strange := stranger(inspector):
+            raise IncompatibleSchema(
+                f"{self._name} has a table {strange}, which is none of Treaty's. It was not touched: use another "
+                "database, or another schema of it"
             )
 
     @contextmanager
@@ -226,21 +238,40 @@ class SqlStore(Store):
             yield connection
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def _writing(self) -> Iterator[tuple[Connection, Any]]:
+        """Hold the feed's row, so that nobody else writes, and see that it goes on from where it was."""
         with self._translated(), self._writes:
             engine = self._usable()
             if self._kept is None:
                 self._kept = engine.connect().execution_options(**{WRITES: True})
             try:
-                if self._lost_sight:
-                    self._kept.execute(LOCK_FEED).one()
-                    _begin_epoch(self._kept)
-                yield self._kept
+                feed = self._kept.execute(LOCK_FEED).one()
+                if self._lost_sight or not self._goes_on(self._kept, feed):
+                    feed = _begin_epoch(self._kept)
+                self._head = feed.sequence
+                yield self._kept, feed
                 self._kept.commit()
             except BaseException:
                 self._let_go()  # nobody knows what state it is in
                 raise
             self._lost_sight = False
+            self._known = Position(epoch=feed.epoch, sequence=self._head)
+
+    def _goes_on(self, connection: Connection, feed: Any) -> bool:
+        """Whether this is the log that we know, only longer. It is another one where a backup was put in its place.
+
+        Raises:
+            StoreUnavailable: it is another one in SQLite, where what we still hold would be mixed into it.
+        """
+        known = self._known
+        if known is None or (feed.epoch == known.epoch and feed.sequence >= known.sequence):
+            return True
+        if lost(known, _lives(connection), floor=feed.floor, head=feed.sequence) != "history":
+            return True
+        if self._sqlite and feed.floor <= known.sequence:  # else our life may only have been pruned
+            self._ruined = _WRITTEN_OVER
+            raise StoreUnavailable(self._name, self._ruined)
+        return False
 
     def _let_go(self) -> None:
         kept, self._kept = self._kept, None
@@ -255,22 +286,42 @@ class SqlStore(Store):
         except SQLAlchemyError as error:
             if isinstance(error, DBAPIError) and error.connection_invalidated:
                 self._lost_sight = True
-            raise StoreUnavailable(self._name, _first_line(error)) from error
+            # SQLite says "locked" of a file that was emptied.
+            raise StoreUnavailable(self._name, self._trouble() or _first_line(error)) from error
+
+    def _trouble(self) -> str:
+        """Say what became of the file since it was opened: SQLite would go on writing where nobody will find it."""
+        if self._ruined or self._file == (0, 0):
+            return self._ruined
+        try:
+            found = self._path.stat()
+        except OSError:
+            return "the file is gone: put it back, and start the service again"
+        if (found.st_dev, found.st_ino) != self._file:
+            return "the file is another one than before: start the service again"
+        if not found.st_size:
+            self._ruined = _EMPTIED
+        return self._ruined
 
     def _usable(self) -> sa.Engine:
         if self._engine is None:
             raise StoreUnavailable(self._name, "the store is closed")
-        # SQLite would go on writing into a file that has no name any more.
-        if self._sqlite and _identity(self._path) != self._file:
-            raise StoreUnavailable(self._name, "the file is gone, or is another one: start the service again")
+        if trouble := self._trouble():
+            raise StoreUnavailable(self._name, trouble)
         return self._engine
 
 
-def _begin_epoch(connection: Connection) -> None:
-    epoch = os.urandom(8).hex()
-    connection.execute(sa.update(FEED).values(epoch=epoch))
-    head = connection.scalar(sa.select(FEED.c.sequence))
-    connection.execute(sa.insert(LIVES), {"epoch": epoch, "start": head})
+def _begin_epoch(connection: Connection) -> Any:
+    """Begin a new epoch and return the feed's row."""
+    connection.execute(sa.update(FEED).values(epoch=os.urandom(8).hex()))
+    feed = connection.execute(READ_FEED).one()
+    connection.execute(sa.insert(LIVES), {"epoch": feed.epoch, "start": feed.sequence})
+    return feed
+
+
+def _lives(connection: Connection) -> list[Life]:
+    rows = connection.execute(sa.select(LIVES.c.epoch, LIVES.c.start).order_by(LIVES.c.number))
+    return [Life(epoch=row.epoch, start=row.start) for row in rows]
 
 
 def _entries(connection: Connection, wanted: Sequence[Identity]) -> dict[Identity, Entry]:
@@ -278,18 +329,14 @@ def _entries(connection: Connection, wanted: Sequence[Identity]) -> dict[Identit
     if len(wanted) == 1:
         model, key = wanted[0]
         row = connection.execute(READ_ONE, {"of": model, "called": key}).one_or_none()
-        return {} if row is None else {(model, key): _entry(model, row)}
+        return {} if row is None else {(model, key): entry_of(model, row)}
     for model in dict.fromkeys(model for model, _ in wanted):
         keys = [key for one, key in wanted if one == model]
         for start in range(0, len(keys), _AT_ONCE):
-            rows = connection.execute(READ_SOME, {"of": model, "keys": keys[start : start + _AT_ONCE]})
-            found |= {(model, row.key): _entry(model, row) for row in rows}
+            # Read to the end before a row may turn out to be damaged: SQLite is locked by what is half read.
+            rows = connection.execute(READ_SOME, {"of": model, "keys": keys[start : start + _AT_ONCE]}).all()
+            found |= {(model, row.key): entry_of(model, row) for row in rows}
     return found
-
-
-def _entry(model: str, row: Any) -> Entry:
-    key, version, data = row
-    return Entry(model=model, key=key, version=version, data=_DOCUMENT.decode(data))
 
 
 def _carry_out(connection: Connection, planned: Plan, existing: dict[Identity, Entry]) -> None:
@@ -299,50 +346,26 @@ def _carry_out(connection: Connection, planned: Plan, existing: dict[Identity, E
             if (model, key) in existing:  # not made and unmade in one go
                 gone.append({"of": model, "called": key})
         elif (model, key) in existing:
-            changed.append({"of": model, "called": key, "v": entry.version, "d": _text(entry.data)})
+            changed.append({"of": model, "called": key, "v": entry.version, "d": text_of(entry.data)})
         else:
-            new.append({"model": model, "key": key, "version": entry.version, "data": _text(entry.data)})
+            new.append({"model": model, "key": key, "version": entry.version, "data": text_of(entry.data)})
     for statement, rows in ((INSERT, new), (UPDATE, changed), (DELETE, gone)):
         if rows:
             connection.execute(statement, rows)
-    connection.execute(LOG, [_row(change) for change in planned.changes])
-
-
-def _row(change: Change) -> dict[str, Any]:
-    return {
-        "sequence": change.sequence,
-        "epoch": change.epoch,
-        "event": change.event.value,
-        "model": change.model,
-        "key": change.key,
-        "data": _text(change.data),
-        "at": change.at,
-    }
+    connection.execute(LOG, [row_of(change) for change in planned.changes])
 
 
 def _page(connection: Connection, after: int, limit: int, *, epoch: str, head: int) -> Page:
     query = sa.select(CHANGES).where(CHANGES.c.sequence > after, CHANGES.c.sequence <= head)
-    changes = tuple(
-        Change(
-            epoch=row.epoch,
-            sequence=row.sequence,
-            event=Event(row.event),
-            model=row.model,
-            key=row.key,
-            data=_DOCUMENT.decode(row.data),
-            at=row.at,
-        )
-        for row in connection.execute(query.order_by(CHANGES.c.sequence).limit(limit))
-    )
+    rows = connection.execute(query.order_by(CHANGES.c.sequence).limit(limit)).all()
+    changes = tuple(map(change_of, rows))
     last = changes[-1].sequence if changes else head
     return Page(epoch=epoch, head=head, changes=changes, more=last < head)
 
 
-def _text(document: Document | None) -> str:
-    return _ENCODER.encode(document).decode()
-
-
 def _first_line(error: SQLAlchemyError) -> str:
+    if isinstance(error, NoResultFound):
+        return f"{FEED.name} has lost its row: put back a backup, and start the service again"
     origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return str(origin).partition("\n")[0] or type(origin).__name__
 
@@ -353,7 +376,3 @@ def _identity(path: Path) -> tuple[int, int]:
     except OSError:
         return 0, 0
     return found.st_dev, found.st_ino
-
-
-_ENCODER: Final = msgspec.json.Encoder()
-_DOCUMENT: Final[msgspec.json.Decoder[Document]] = msgspec.json.Decoder(Document)

@@ -24,6 +24,8 @@ class Store(ABC):
     - An opened store has an epoch of its own, which begins where the log ends: see :class:`~treaty.storage.Position`.
     - Every foreign exception is chained to a :class:`~treaty.storage.StoreUnavailable`, and nothing has changed then,
       unless its text says that it may have.
+    - What is there and cannot be read is :class:`~treaty.storage.Unreadable`, which names the object; a batch that is
+      about something else is done all the same.
     - Any number of threads may use one store at once; where ``shared`` is set, so may any number of processes.
     - ``close`` is idempotent. A durable store has everything again when it is opened anew.
     """

@@ -1,4 +1,4 @@
-"""The tables of a store in SQL, and the statements on them, each made once.
+"""The tables of a store in SQL, how to tell them from others of their names, and the statements, each made once.
 
 This room must not know connections, nor what the statements are for.
 """
@@ -67,3 +67,25 @@ ADVANCE: Final = sa.update(FEED).values(
     sequence=sa.bindparam("at_sequence"), published=sa.bindparam("up_to"), floor=sa.bindparam("at_floor")
 )
 PRUNE: Final = sa.delete(CHANGES).where(CHANGES.c.sequence <= sa.bindparam("up_to"))
+
+
+def stranger(inspector: sa.Inspector) -> str:
+    """Say what has the name of one of our tables, and is none of ours; ``""`` if there is nothing of the kind."""
+    for table in METADATA.sorted_tables:
+        if not inspector.has_table(table.name):  # or a view
+            continue
+        ours = {column.name: _kind(column.type) for column in table.columns}
+        theirs = {column["name"]: _kind(column["type"]) for column in inspector.get_columns(table.name)}
+        keys = inspector.get_pk_constraint(table.name)["constrained_columns"]
+        if theirs != ours:
+            columns = ", ".join(f"{name} ({kind})" for name, kind in theirs.items())
+            return f"{table.name!r} with the columns {columns}"
+        if set(keys) != {column.name for column in table.primary_key}:
+            return f"{table.name!r} with the primary key {', '.join(keys) or 'missing'}"
+    return ""
+
+
+def _kind(kind: sa.types.TypeEngine[object]) -> str:
+    if isinstance(kind, sa.Integer):
+        return "number"
+    return "text" if isinstance(kind, sa.String) else "other"

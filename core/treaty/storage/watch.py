@@ -6,6 +6,7 @@ what comes into a loop.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import threading
 import time
@@ -16,7 +17,7 @@ from typing import Any, Final, Self, TypeAlias, TypeVar
 from treaty import Client, ClosedError, Pending, TreatyError
 from treaty.storage import asks
 from treaty.storage.asks import Ask, Feeds, FeedState
-from treaty.storage.errors import UnknownModel, ValidationFailed
+from treaty.storage.errors import StorageError, UnknownModel, ValidationFailed
 from treaty.storage.follower import Follower, ReadAll, ReadLog
 from treaty.storage.models import Model
 from treaty.storage.records import Entry, Event, Gap, Notice
@@ -62,6 +63,7 @@ class Watch:
         self._models = models
         self._on_gap = on_gap
         self._closed = False
+        self._complained = ""
         self._pending: Pending | None = None
         self._followers: dict[str, Follower] = {}
         self._interest = None if model is None else frozenset([model.name])
@@ -169,7 +171,9 @@ class Watch:
         except TreatyError as error:
             if not self._closed:
                 follower.failed(time.monotonic())
-                _LOG.info("%s: the feed %s cannot be read now: %s", self._service, follower.feed, error)
+                self._tell_failure(follower.feed, error)
+        else:
+            self._complained = ""
 
     def _read_all(self, follower: Follower) -> None:
         feed = self._state_of(follower.feed)
@@ -213,9 +217,16 @@ class Watch:
     def _tell(self, notice: Notice) -> None:
         instance = self._instance(notice)
         try:
-            self._callback(notice.event, instance, notice)
+            _refuse_coroutine(self._callback(notice.event, instance, notice))
         except Exception:
             _LOG.exception("%s %r: the callback failed; it stays registered", notice.model, notice.key)
+
+    def _tell_failure(self, feed: str, error: TreatyError) -> None:
+        # What the store itself complains of does not mend itself, as a service that is not there does: say so, once.
+        text = str(error)
+        level = logging.WARNING if isinstance(error, StorageError) and text != self._complained else logging.INFO
+        self._complained = text
+        _LOG.log(level, "%s: the feed %s cannot be read now: %s", self._service, feed, text)
 
     def _tell_gap(self, gap: Gap) -> None:
         what = (
@@ -224,7 +235,7 @@ class Watch:
         _LOG.warning("%s: feed %s: a gap after %s: %s", self._service, gap.feed, _spell(gap), what)
         if self._on_gap is not None:
             try:
-                self._on_gap(gap)
+                _refuse_coroutine(self._on_gap(gap))
             except Exception:
                 _LOG.exception("%s: on_gap failed; it stays registered", self._service)
 
@@ -238,6 +249,12 @@ class Watch:
         except ValidationFailed as error:
             _LOG.warning("%s %r does not fit its class here: %s", notice.model, notice.key, error)
             return notice.data
+
+
+def _refuse_coroutine(returned: object) -> None:
+    if inspect.iscoroutine(returned):
+        returned.close()
+        raise TypeError("a callback returned a coroutine, which nobody awaits: write 'async for' over notifications")
 
 
 def _spell(gap: Gap) -> str:

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
 from typing import Any
 
 import pytest
 
-from treaty import Client, ConfigurationError, Unavailable
-from treaty.storage import Conflict, NotFound, StorageClient, UnknownModel, ValidationFailed
+from treaty import MAX_FRAME, Client, ConfigurationError, FrameTooLarge, Unavailable
+from treaty.storage import (
+    Conflict,
+    NotFound,
+    Notice,
+    StorageClient,
+    StoreConfig,
+    UnknownModel,
+    ValidationFailed,
+    model,
+)
 from treaty_memory import MemoryTransport
 
 from .conftest import StorageRoom
-from .things import SECRET, Cluster, Colour, Heard, Host, Paper
+from .things import SECRET, Cluster, Colour, Heard, Host, Paper, eventually
 
 
 def test_instances_come_back_as_they_were_saved(storage_room: StorageRoom) -> None:
@@ -142,8 +155,6 @@ def test_a_registration_that_makes_no_sense(storage_room: StorageRoom, callback:
 
 
 def test_a_model_that_the_service_does_not_keep(storage_room: StorageRoom) -> None:
-    from treaty.storage import StoreConfig
-
     storage_room.serve(StoreConfig(url="memory:", models=[Host]))
     storage = storage_room.storage()
     for attempt in (lambda: storage.get(Cluster, "a"), lambda: storage.register_callback(print, Cluster)):
@@ -190,3 +201,97 @@ def test_a_class_in_the_place_of_an_instance_is_named(storage_room: StorageRoom)
         storage.delete(Host)
     with pytest.raises(ValidationFailed, match="Host: this is the class, where an instance belongs"):
         asyncio.run(storage.aio.save(Host))
+
+
+@model(key="name")
+@dataclass
+class Mixed:
+    name: str
+    tags: set[str] = field(default_factory=set)
+    by_number: dict[int, str] = field(default_factory=dict)
+    value: Any = None
+    when: Any = None
+
+
+def test_what_is_returned_is_what_is_got(storage_room: StorageRoom) -> None:
+    """Whatever JSON makes of a value, it has made of it already when it was saved."""
+    storage_room.serve(StoreConfig(url="memory:", models=[Mixed, Host]))
+    storage = storage_room.storage()
+    given = Mixed("a", {"x", "y"}, {1: "one", 10: "ten"}, {1: (1, {2})}, date(2026, 5, 1))
+    saved = storage.save(given)
+    assert (
+        saved == storage.get(Mixed, "a") == Mixed("a", {"x", "y"}, {1: "one", 10: "ten"}, {"1": [1, [2]]}, "2026-05-01")
+    )
+    assert given.value == {1: (1, {2})}
+    assert storage.save_many([Mixed("b", value=(1,))]) == storage.get_many(Mixed, ["b"])
+    assert storage.save(Host(address="a")) == storage.get(Host, "a")
+
+
+def test_what_cannot_be_sent_names_the_object_and_changes_nothing(storage_room: StorageRoom) -> None:
+    storage_room.serve()
+    storage = storage_room.storage()
+    storage.save(Host(address="a"))
+    before = storage.list(Host), storage_room.client().call("storage.feeds")
+    large = Host(address="b", password="x" * (MAX_FRAME + 1))
+
+    async def awaited() -> None:
+        await storage.aio.save(large)
+
+    attempts: list[tuple[Callable[[], object], str, str]] = [
+        (lambda: storage.save(large), "too large for a message", "b"),
+        (lambda: asyncio.run(awaited()), "too large for a message", "b"),
+        (lambda: storage.save_many([large]), "too large for a message", "b"),
+        (lambda: storage.save_many([Host(address="c"), large]), "2 objects, of which this is the largest", "b"),
+        (lambda: storage.get_many(Host, map(str, range(MAX_FRAME // 8))), "keys are too many for one message", ""),
+        (lambda: storage.save(Host(address="d", password="x" * 2_000_000)), "bytes of JSON, and 1,048,576 are", "d"),
+        (lambda: storage.save(Host(address="\ud800")), "surrogates", ""),
+        (lambda: storage.save(Host(address="e", password="\ud800")), "surrogates", "e"),
+    ]
+    for attempt, text, key in attempts:
+        with pytest.raises(ValidationFailed, match=text) as caught:
+            attempt()
+        assert (caught.value.model, caught.value.key) == ("Host", key)
+    assert (storage.list(Host), storage_room.client().call("storage.feeds")) == before
+
+
+def test_an_answer_that_is_too_large_names_what_was_asked_for(storage_room: StorageRoom) -> None:
+    storage_room.serve(max_size=2 * MAX_FRAME)
+    storage = storage_room.storage()
+    half = "x" * (MAX_FRAME // 2)
+    for address in ("a", "b", "c"):
+        storage.save(Host(address=address, password=half))
+    with pytest.raises(FrameTooLarge, match=r"Host 'a' and 2 more: .*get_many was executed"):
+        storage.get_many(Host, ["a", "b", "c"])
+
+
+async def _coroutine(*_: object) -> None: ...
+
+
+class _Awaited:
+    async def __call__(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize("callback", [_coroutine, _Awaited(), partial(_coroutine, 1)])
+@pytest.mark.parametrize("place", ["callback", "on_gap"])
+def test_a_coroutine_function_is_no_callback(storage_room: StorageRoom, callback: Any, place: str) -> None:
+    storage_room.serve()
+    callbacks = {"callback": print, place: callback}
+    with pytest.raises(ValidationFailed, match=f"{place}: .*write 'async for' over aio.notifications") as caught:
+        storage_room.storage().register_callback(model=Host, **callbacks)
+    assert caught.value.field == place
+
+
+def test_a_callback_that_returns_a_coroutine_is_told_of_and_stays(
+    storage_room: StorageRoom, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage_room.serve()
+    storage, heard = storage_room.storage(), Heard()
+
+    def sly(event: str, host: Any, message: Notice) -> object:
+        heard(event, host, message)
+        return _coroutine()
+
+    storage.register_callback(sly, Host)
+    storage.save_many([Host(address="a"), Host(address="b")])
+    assert [host.address for _, host in heard.take(2)] == ["a", "b"]
+    assert eventually(lambda: caplog.text.count("TypeError: a callback returned a coroutine, which nobody awaits") == 2)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from treaty.registry import is_expected, read_error, write_error
-from treaty.storage import Conflict, NotFound, StorageError, StoreUnavailable, UnknownModel, ValidationFailed
+from treaty.storage import (
+    Conflict,
+    NotFound,
+    StorageError,
+    StoreUnavailable,
+    UnknownModel,
+    Unreadable,
+    ValidationFailed,
+)
 
 
 @pytest.mark.parametrize(
@@ -16,6 +24,8 @@ from treaty.storage import Conflict, NotFound, StorageError, StoreUnavailable, U
         (Conflict("Host", "a", 0, 5), 409, "none was expected, it has version 5"),
         (Conflict("Host", "a", 3, 0), 409, "version 3 was expected, there is none"),
         (ValidationFailed("Host", "port", "Expected `int`"), 422, "Host.port: Expected `int`"),
+        (ValidationFailed("Host", "port", "Expected `int`", "a"), 422, "Host.port: Expected `int` (key 'a')"),
+        (Unreadable("Host", "a", "no JSON"), 500, "Host 'a' is stored, but cannot be read: no JSON"),
         (UnknownModel("Ghost", ["Host", "Cluster"]), 404, "no store keeps 'Ghost'; known: Cluster, Host"),
         (StoreUnavailable("/x.db", "disk full"), 503, "/x.db: disk full"),
     ],

@@ -6,8 +6,8 @@ import logging
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Any
+from datetime import date, datetime, timedelta, tzinfo
+from typing import Any, ClassVar
 from uuid import UUID
 
 import attrs
@@ -199,3 +199,146 @@ def test_what_hides_something_is_not_stored_inside_of_something_else() -> None:
     assert model_of(Outer).write(Outer("a")) == {"name": "a", "inner": []}
     with pytest.raises(ValidationFailed, match="inner"):
         model_of(Outer).write(Outer("a", [Inner("b", "hush")]))
+
+
+@attrs.define
+class Box:
+    inner: Inner
+
+
+@model(key="name")
+class Crate(msgspec.Struct):
+    name: str
+    boxes: list[Box] = []
+
+
+def test_nor_inside_of_an_attrs_class_inside_of_it() -> None:
+    with pytest.raises(ValidationFailed, match=r"Crate\.boxes: holds a Inner.*\(key 'a'\)"):
+        model_of(Crate).write(Crate("a", [Box(Inner("b", "hush"))]))
+
+
+@model(key="name")
+class Loose(msgspec.Struct):
+    name: str
+    value: Any = None
+    share: float = 0.0
+
+
+def _circle() -> list[Any]:
+    circle: list[Any] = []
+    circle.append(circle)
+    return circle
+
+
+def _deep(levels: int) -> Any:
+    return [_deep(levels - 1)] if levels else 1
+
+
+@pytest.mark.parametrize(
+    ("instance", "field", "reason"),
+    [
+        (Loose("a", share=float("nan")), "share", "NaN and the infinities have no place in JSON"),
+        (Loose("a", {"x": [float("-inf")]}), "value", "NaN and the infinities"),
+        (Loose("a", "b\ud800c"), "value", "text with lone surrogates is no Unicode"),
+        (Loose("a", {"\udfff": 1}), "value", "text with lone surrogates"),
+        (Loose("a", object()), "value", "objects of type object"),
+        (Loose("a", _circle()), "value", "it contains itself"),
+        (Loose("a", _deep(49)), "value", "nested deeper than 48 levels"),
+        (Loose("a", _deep(400)), "value", "nested deeper than 48 levels"),
+        (Loose("a", share="x"), "share", "Expected `float`"),  # type: ignore[arg-type]
+    ],
+    ids=["nan", "inf", "surrogate", "key", "object", "circle", "deep", "deeper", "type"],
+)
+def test_what_cannot_be_stored_is_named_before_it_is_sent(instance: Loose, field: str, reason: str) -> None:
+    with pytest.raises(ValidationFailed, match=reason) as caught:
+        model_of(Loose).write(instance)
+    assert (caught.value.model, caught.value.field, caught.value.key) == ("Loose", field, "a")
+    assert "Loose." in str(caught.value) and "(key 'a')" in str(caught.value)
+
+
+def test_a_number_that_a_class_spoils_by_itself_is_not_stored_as_null() -> None:
+    @model(key="name")
+    @dataclass
+    class Spoiling:
+        name: str
+        share: float = 0.0
+
+        def __post_init__(self) -> None:
+            self.share = float("inf")
+
+    with pytest.raises(ValidationFailed, match=r"Spoiling\.share: NaN and the infinities.*\(key 'a'\)"):
+        model_of(Spoiling).accept({"name": "a"})
+
+
+def test_the_largest_depth_is_allowed() -> None:
+    assert model_of(Loose).write(Loose("a", _deep(48)))["value"] == _deep(48)
+
+
+def test_what_belongs_to_the_class_is_not_stored() -> None:
+    @model(key="name")
+    @dataclass
+    class Counted:
+        name: str
+        made: ClassVar[int] = 7
+
+    assert model_of(Counted).accept({"name": "a"}) == ("a", {"name": "a"})
+    assert model_of(Counted).write(Counted("a")) == {"name": "a"}
+    with pytest.raises(ConfigurationError, match="no field 'made', which is declared as hidden"):
+        model(key="name", hidden=["made"])(Counted)
+
+
+@model(key="name", hidden=["pin"])
+@dataclass
+class Card:
+    name: str
+    limit: int = 0
+    pin: str = ""
+    colour: Colour = Colour.RED
+
+    def __post_init__(self) -> None:
+        if self.limit < 0:
+            raise ValueError("a limit is at least zero, as always")
+        if self.pin == "0000":
+            raise ValueError(f"{self.name} has the pin {self.pin} - at `$.0000`")
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        # A short secret is betrayed by what is blotted out, if it is blotted out inside of words.
+        ({"name": "n", "limit": -1, "pin": "a"}, "Card: a limit is at least zero, as always (key 'n')"),
+        ({"name": "n", "limit": "x", "pin": "int"}, "Card.limit: Expected `int`, got `str` (key 'n')"),
+        ({"name": "n", "colour": "green", "pin": "e"}, "Card.colour: Invalid enum value 'green' (key 'n')"),
+        ({"name": "n", "pin": 5}, "Card.pin: the value of a hidden field does not fit (key 'n')"),
+        ({"name": "n", "pin": "0000"}, "Card: the value of a hidden field does not fit (key 'n')"),
+    ],
+)
+def test_an_error_says_the_same_whatever_is_hidden(document: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationFailed) as caught:
+        model_of(Card).accept(document)
+    assert str(caught.value) == said
+    assert "0000" not in "".join(traceback.format_exception(caught.value)) + repr(caught.value.__context__)
+
+
+class Talking(tzinfo):
+    """Repeats what it should keep to itself."""
+
+    def utcoffset(self, _: object) -> timedelta:
+        raise ValueError("0000")
+
+    def dst(self, _: object) -> None: ...
+
+    def tzname(self, _: object) -> None: ...
+
+
+def test_a_hidden_field_that_cannot_be_written_is_named_and_not_quoted() -> None:
+    @model(key="name", hidden=["token"])
+    class Guarding(msgspec.Struct):
+        name: str
+        token: Any = None
+
+    with pytest.raises(
+        ValidationFailed, match=r"Guarding\.token: cannot be written as JSON: ValueError \(key 'a'\)"
+    ) as caught:
+        model_of(Guarding).write(Guarding("a", datetime(2026, 5, 1, tzinfo=Talking())))
+    assert "0000" not in "".join(traceback.format_exception(caught.value)) + repr(caught.value.__context__)

@@ -6,6 +6,9 @@ import asyncio
 import threading
 from itertools import islice
 
+import pytest
+
+from treaty import ConfigurationError
 from treaty.storage import Happened
 
 from .conftest import StorageRoom
@@ -76,3 +79,20 @@ def test_a_slow_loop_gets_everything_from_a_bounded_buffer(storage_room: Storage
     assert [one.message.sequence for one in happened] == list(range(1, 2_501))
     assert notifications.counters["overflowed"] > 0
     notifications.close()
+
+
+def test_async_with_says_what_to_write_instead(storage_room: StorageRoom) -> None:
+    storage_room.serve()
+    storage = storage_room.storage()
+
+    async def main() -> list[str]:
+        with pytest.raises(ConfigurationError, match=r"write 'with await storage\.aio\.notifications"):
+            async with await storage.aio.notifications(Cluster):
+                raise AssertionError("not to be reached")
+        with await storage.aio.notifications(Cluster) as notifications:  # as it says
+            await storage.aio.save(Cluster("a"))
+            async for one in notifications:
+                return [one.instance.name]
+        raise AssertionError("nothing came")
+
+    assert asyncio.run(main()) == ["a"]

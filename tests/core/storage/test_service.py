@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from treaty.storage import (
     StoreConfig,
     StoreUnavailable,
     UnknownModel,
+    Unreadable,
     ValidationFailed,
     model,
 )
@@ -54,7 +58,12 @@ BAD: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("get", {"model": "Host", "key": ""}, ValidationFailed, "1 to 255 characters"),
     ("save", {"model": "Host", "data": {"address": "b", "port": "x"}}, ValidationFailed, r"Host\.port: Expected `int`"),
     ("save", {"model": "Host", "data": {"port": 1}}, ValidationFailed, "missing required field `address`"),
-    ("save", {"model": "Host", "data": {"address": "b", "password": "x" * 3000}}, ValidationFailed, "'b' has 3,0"),
+    (
+        "save",
+        {"model": "Host", "data": {"address": "b", "password": "x" * 3000}},
+        ValidationFailed,
+        r"Host: 3,0.*\(key 'b'\)",
+    ),
     ("save", {"model": "Host", "data": {"address": "a"}, "version": 9}, Conflict, "version 9 was expected, it has"),
     ("save", {"model": "Host", "data": {"address": "a"}, "version": 0}, Conflict, "none was expected"),
     (
@@ -69,6 +78,13 @@ BAD: list[tuple[str, dict[str, Any], type[Exception], str]] = [
         ValidationFailed,
         "`address`",
     ),
+    (
+        "save_many",
+        {"model": "Host", "items": [{"data": {"address": "b"}}, {"data": {"address": "b"}}]},
+        ValidationFailed,
+        r"Host: given twice \(key 'b'\)",
+    ),
+    ("delete_many", {"model": "Host", "keys": ["a", "a"]}, ValidationFailed, r"Host: given twice \(key 'a'\)"),
     ("save", {"model": "Host", "data": "text"}, InvalidParams, "data"),
     ("get", {"model": "Host"}, InvalidParams, "key"),
     ("changes_since", {"epoch": "e", "sequence": 0, "feed": "x"}, ValidationFailed, "no feed 'x'; known: main"),
@@ -116,7 +132,7 @@ def test_what_is_nested_so_deeply_that_its_change_could_not_be_read_is_refused(s
     epoch = storage_room.client().call("storage.feeds")["feeds"][0]["epoch"]
     page = storage_room.client().call("storage.changes_since", {"epoch": epoch, "sequence": 0})
     assert page["changes"][0]["data"]["value"] == nested(48)
-    with pytest.raises(ValidationFailed, match="'b' is nested deeper than 48 levels"):
+    with pytest.raises(ValidationFailed, match=r"Deep\.value: nested deeper than 48 levels \(key 'b'\)"):
         storage.save(Deep("b", nested(49)))
 
 
@@ -205,3 +221,80 @@ def test_numbers_that_make_no_sense(option: str, value: Any) -> None:
         StorageService(
             MemoryTransport("x"), secret=SECRET, stores=[StoreConfig(url="memory:", models=[Cluster])], **options
         )
+
+
+def test_what_is_damaged_in_the_database_is_a_typed_error_that_names_it(
+    storage_room: StorageRoom, tmp_path: Path
+) -> None:
+    path = tmp_path / "store.db"
+    storage_room.serve(StoreConfig(url=f"sqlite:///{path}", models=[Cluster, Host]))
+    storage = storage_room.storage()
+    storage.save_many([Cluster(name) for name in "abcd"])
+    with sqlite3.connect(path) as connection:
+        connection.execute("""UPDATE treaty_objects SET data = '{"name": "c"' WHERE key >= 'c'""")
+        connection.execute("""UPDATE treaty_objects SET data = '{"name": "b", "size": "s3cret"}' WHERE key = 'b'""")
+    connection.close()
+    attempts: list[tuple[Callable[[], object], str]] = [
+        (lambda: storage.get(Cluster, "b"), "b"),
+        (lambda: storage.get_many(Cluster, ["a", "b"]), "b"),
+        (lambda: storage.get(Cluster, "c"), "c"),
+        (lambda: storage.list(Cluster), "c"),
+        (lambda: asyncio.run(storage.aio.list(Cluster)), "c"),
+        (lambda: storage.save(Cluster("c")), "c"),
+        (lambda: storage.delete(Cluster, "c"), "c"),
+    ]
+    for attempt, key in attempts:
+        with pytest.raises(Unreadable, match="is stored, but cannot be read") as caught:
+            attempt()
+        assert (caught.value.model, caught.value.key) == ("Cluster", key) and "s3cret" not in str(caught.value)
+    assert storage.get(Cluster, "a") == Cluster("a")
+    assert storage.save(Cluster("b", 2)) == storage.get(Cluster, "b")  # what is JSON can be mended
+
+
+def test_a_snapshot_that_cannot_be_read_is_told_of_once_and_comes_when_it_is_mended(
+    storage_room: StorageRoom, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "store.db"
+    storage_room.serve(StoreConfig(url=f"sqlite:///{path}", models=[Cluster]))
+    storage, heard = storage_room.storage(), Heard()
+    storage.save(Cluster("a"))
+
+    def alter(data: str) -> None:
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE treaty_objects SET data = ?", [data])
+        connection.close()
+
+    alter("{")
+    watch = storage.register_callback(heard, Cluster, snapshot=True)
+    assert eventually(lambda: watch.counters.get("failed reads", 0) >= 2)
+    alter('{"name": "a"}')
+    assert heard.next()[1] == Cluster("a")
+    told = [one.getMessage() for one in caplog.records if "cannot be read now" in one.getMessage()]
+    assert len(told) == 1 and "Cluster 'a' is stored, but cannot be read" in told[0]
+
+
+def test_a_database_that_is_emptied_under_the_service_is_said_to_be(storage_room: StorageRoom, tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    storage_room.serve(StoreConfig(url=f"sqlite:///{path}", models=[Cluster]))
+    storage = storage_room.storage()
+    storage.save(Cluster("a"))
+    os.truncate(path, 0)
+    attempts: list[Callable[[], object]] = [lambda: storage.get(Cluster, "a"), lambda: storage.save(Cluster("b"))]
+    for attempt in attempts:
+        with pytest.raises(StoreUnavailable, match=r"store\.db: the file was emptied"):
+            attempt()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_store_in_memory_among_competing_workers_is_warned_of(
+    shared: bool, sqlite: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    transport = MemoryTransport("among")
+    # As Redis and RabbitMQ do.
+    transport.guarantees = msgspec.structs.replace(transport.guarantees, crosses_processes=True)
+    store = StoreConfig(url=sqlite if shared else "memory:", models=[Host])
+    with StorageService(transport, secret=SECRET, stores=[store]):
+        warned = [one.getMessage() for one in caplog.records if "start no second worker" in one.getMessage()]
+    transport.close()
+    assert len(warned) == (0 if shared else 1)
+    assert shared or "storage: the store 'main' is in this process alone" in warned[0]

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from treaty import ConfigurationError
-from treaty.storage import Batch, IncompatibleSchema, Position, StoreUnavailable
+from treaty.storage import Batch, IncompatibleSchema, Position, StoreUnavailable, Unreadable
 from treaty.storage.sql import SqlStore
 
-from .things import batch, put, spell
+from .things import batch, drop, put, spell
 
 _REFUSE = "CREATE TRIGGER t BEFORE INSERT ON treaty_objects BEGIN SELECT RAISE(ABORT, 'not today'); END"
 _PID = sa.text("SELECT pg_backend_pid()")
@@ -117,11 +119,207 @@ def test_a_file_that_is_gone_is_a_typed_error(path: Path, replaced: bool) -> Non
     path.unlink()
     if replaced:
         path.write_bytes(b"")
-    with pytest.raises(StoreUnavailable, match="the file is gone, or is another one"):
+    said = "the file is another one than before: start" if replaced else "the file is gone: put it back"
+    with pytest.raises(StoreUnavailable, match=said):
         store.write([batch(put("b"))])
-    with pytest.raises(StoreUnavailable, match="the file is gone"):
+    with pytest.raises(StoreUnavailable, match=said):
         store.get("Host", ["a"])
     assert path.exists() == replaced
+    store.close()
+
+
+@pytest.mark.parametrize("written", [0, 1])
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_a_file_that_is_emptied_is_a_typed_error_and_is_not_filled_anew(
+    path: Path, written: int, checkpoint: bool
+) -> None:
+    """SQLite says that it is locked when it reads, and goes on writing into the log beside it."""
+    store = opened(path)
+    for number in range(written):
+        store.write([batch(put(f"{number}"))])
+    if checkpoint:
+        with sqlite3.connect(path) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.close()
+    saved = path.read_bytes()
+    os.truncate(path, 0)
+    attempts = (lambda: store.list("Host"), lambda: store.write([batch(put("b"))]), store.standing)
+    for attempt in attempts:
+        with pytest.raises(StoreUnavailable, match="the file was emptied: put back a backup, and start the service"):
+            attempt()
+    assert path.stat().st_size == 0
+    path.write_bytes(saved)  # nobody knows what our connections hold of it: only a new start makes it sound
+    for attempt in attempts:
+        with pytest.raises(StoreUnavailable, match="the file was emptied"):
+            attempt()
+    store.close()
+
+
+def test_a_file_that_is_emptied_is_told_of_when_a_new_store_is_made_in_it(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = opened(path)
+    store.write([batch(put("a"))])
+    before = store.standing().position
+    store.close()
+    assert "empty" not in caplog.text
+    os.truncate(path, 0)
+    store.open()
+    assert "store.db is there, and empty: a new store is made in it" in caplog.text
+    assert store.changes_since(before).lost == "history"
+    store.close()
+
+
+def copied(source: Path, target: Path) -> None:
+    """Write a database over another one, in the same file."""
+    target.write_bytes(source.read_bytes())
+
+
+@pytest.mark.parametrize("further", [0, 3], ids=["shorter", "longer"])
+def test_a_file_that_is_written_over_by_another_history_takes_no_writes(path: Path, further: int) -> None:
+    """Neither its name nor its number tells: the log does."""
+    other = path.with_name("other.db")
+    strange = opened(other)
+    strange.write([batch(*(put(f"other {number}") for number in range(1 + further)))])
+    strange.close()
+    store = opened(path)
+    store.write([batch(put("a"), put("b"))])
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    copied(other, path)
+    before = sqlite3.connect(path).execute("SELECT key FROM treaty_objects").fetchall()
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="the file holds another history than before, it was written over"):
+            store.write([batch(put("c"))])
+    with pytest.raises(StoreUnavailable, match="another history"):
+        store.get("Host", ["a"])
+    assert sqlite3.connect(path).execute("SELECT key FROM treaty_objects").fetchall() == before
+    store.close()
+
+
+def test_several_stores_on_one_file_do_not_take_each_other_for_another_history(path: Path) -> None:
+    first, second = opened(path), SqlStore(f"sqlite:///{path}", retain=2)
+    first.write([batch(put("a"))])
+    second.open()
+    for number in range(20):  # the life of the first one is pruned meanwhile
+        second.write([batch(put(f"{number}"))])
+    assert spell(first.write([batch(put("b"))])[0]) == [(22, "created", "b")]
+    assert spell(second.write([batch(put("c"))])[0]) == [(23, "created", "c")]
+    first.close()
+    second.close()
+
+
+def test_a_backup_that_is_restored_under_a_running_service_begins_a_new_epoch(postgres: str) -> None:
+    """The connections live through it, so that nothing but the log tells."""
+    store = SqlStore(postgres)
+    store.open()
+    store.write([batch(put("a"), put("b"))])
+    before = store.standing()
+    engine = sa.create_engine(postgres.replace("postgresql://", "postgresql+psycopg://", 1))
+    with engine.begin() as connection:
+        connection.execute(sa.text("DELETE FROM treaty_objects WHERE version > 1"))
+        connection.execute(sa.text("DELETE FROM treaty_changes WHERE sequence > 1"))
+        connection.execute(sa.text("UPDATE treaty_feed SET sequence = 1"))
+    engine.dispose()
+    assert spell(store.write([batch(put("c"), put("d"))])[0]) == [(2, "created", "c"), (3, "created", "d")]
+    assert store.standing().epoch != before.epoch
+    assert store.changes_since(before.position).lost == "history"
+    store.close()
+
+
+FOREIGN = {
+    "other columns": "CREATE TABLE treaty_objects (name TEXT, price INTEGER)",
+    "other types": "CREATE TABLE treaty_lives (number INTEGER PRIMARY KEY, epoch INTEGER, start BIGINT)",
+    "no key": "CREATE TABLE treaty_lives (number INTEGER, epoch TEXT, start BIGINT)",
+    "a feed of theirs": "CREATE TABLE treaty_feed (title TEXT, url TEXT)",
+    "a view": "CREATE VIEW treaty_changes AS SELECT 1 AS sequence",
+}
+
+
+@pytest.mark.parametrize("made", FOREIGN.values(), ids=FOREIGN)
+def test_a_table_of_our_name_that_is_none_of_ours_is_refused_and_nothing_altered(path: Path, made: str) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute(made)
+    connection.close()
+    before = prints(path.parent)
+    name = made.split()[2]
+    with pytest.raises(IncompatibleSchema, match=rf"store\.db has a table '{name}' with .* none of Treaty's"):
+        opened(path)
+    assert prints(path.parent) == before
+
+
+@pytest.mark.parametrize("made", FOREIGN.values(), ids=FOREIGN)
+def test_postgresql_refuses_it_too(postgres: str, made: str) -> None:
+    engine = sa.create_engine(postgres.replace("postgresql://", "postgresql+psycopg://", 1))
+    with engine.begin() as connection:
+        connection.execute(sa.text(made))
+    with pytest.raises(IncompatibleSchema, match="none of Treaty's"):
+        SqlStore(postgres).open()
+    there = "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()"
+    with engine.begin() as connection:
+        assert connection.execute(sa.text(there)).all() == [(made.split()[2],)]
+    engine.dispose()
+
+
+DAMAGE = {
+    "no JSON": ("'{\"value\": '", "Input data was truncated"),
+    "no object": ("'[1]'", "Expected `object`, got `array`"),
+    "bytes": ("x'ff'", "JSON is malformed"),
+    "no Unicode": ("CAST(x'7b22ff' AS TEXT)", "this is no text"),
+}
+
+
+@pytest.mark.parametrize(("data", "reason"), DAMAGE.values(), ids=DAMAGE)
+def test_what_is_damaged_is_named_and_harms_nobody_else(path: Path, data: str, reason: str) -> None:
+    store = opened(path)
+    store.write([batch(put("a"), put("b", secret="s3cret"), put("c"))])
+    start = Position(epoch=store.standing().epoch, sequence=0)
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE treaty_objects SET data = {data} WHERE key IN ('b', 'c')")
+        connection.execute(f"UPDATE treaty_changes SET data = {data} WHERE key = 'b'")
+    connection.close()
+    attempts: dict[str, Callable[[], object]] = {
+        "get": lambda: store.get("Host", ["b"]),
+        "get many": lambda: store.get("Host", ["a", "b"]),
+        "list": lambda: store.list("Host"),
+        "write": lambda: store.write([batch(put("a"), put("b"))]),
+        "delete": lambda: store.write([batch(drop("b"))]),
+        "log": lambda: store.changes_since(start),
+    }
+    for what, attempt in attempts.items():
+        with pytest.raises(Unreadable, match=f"Host 'b' is stored, but cannot be read: .*{reason}") as caught:
+            attempt()
+        assert (caught.value.model, caught.value.key) == ("Host", "b"), what
+    assert store.standing().sequence == 3
+    good, bad, better = store.write([batch(put("a")), batch(put("b")), batch(put("d"))])
+    assert isinstance(bad, Unreadable) and bad.key == "b"
+    assert (spell(good), spell(better)) == ([(4, "updated", "a")], [(5, "created", "d")])
+    store.close()
+
+
+def test_a_version_and_an_event_that_are_damaged_are_named(path: Path) -> None:
+    store = opened(path)
+    store.write([batch(put("a"))])
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE treaty_objects SET version = 'x'")
+        connection.execute("UPDATE treaty_changes SET event = 'exploded'")
+    connection.close()
+    with pytest.raises(Unreadable, match=r"Host 'a'.*its version is no whole number"):
+        store.get("Host", ["a"])
+    with pytest.raises(Unreadable, match=r"Host 'a'.*change 1 in the log: its event is unknown"):
+        store.changes_after(0)
+    store.close()
+
+
+def test_a_feed_without_its_row_is_a_typed_error(path: Path) -> None:
+    store = opened(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM treaty_feed")
+    connection.close()
+    for attempt in (store.standing, lambda: store.write([batch(put("a"))])):
+        with pytest.raises(StoreUnavailable, match="treaty_feed has lost its row"):
+            attempt()
     store.close()
 
 
