@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Self, TypeAlias, TypeVar
 
 from treaty import Client, FrameTooLarge, Transport
@@ -17,7 +17,7 @@ from treaty.storage.asks import Ask
 from treaty.storage.errors import ValidationFailed
 from treaty.storage.models import Model, model_of
 from treaty.storage.notifications import Notifications
-from treaty.storage.records import Event
+from treaty.storage.records import Event, Position
 from treaty.storage.tap import Tap
 from treaty.storage.watch import Callback, OnGap, Watch
 
@@ -124,6 +124,7 @@ class StorageClient:
         event: str = Event.ANY,
         *,
         snapshot: bool = False,
+        since: Mapping[str, Position] | None = None,
         on_gap: OnGap | None = None,
     ) -> Watch:
         """Have ``callback(event, instance, message)`` called for what is saved or deleted from now on.
@@ -135,25 +136,29 @@ class StorageClient:
         told and is gone as ``deleted``, with ``None`` for the instance; ``message.key`` says which.
 
         Hidden fields have their defaults in the instance: :meth:`get` the object if you need them. A registration does
-        not outlive its process: after a restart, begin with ``snapshot``.
+        not outlive its process: after a restart, begin with ``snapshot``, or keep :attr:`Watch.positions` and go on there.
 
         Args:
             callback: if it raises, that is logged, and it stays registered.
             model: a class; ``None`` for all.
             event: ``"created"``, ``"updated"``, ``"deleted"`` or ``"any"``.
             snapshot: begin with everything that is there, as ``created``.
+            since: begin where an earlier registration with the same arguments stood; it need not be of this process.
+                What has happened since is a gap, and comes first. A feed that is not named begins with everything that
+                is there.
             on_gap: is told of each :class:`Gap`, before it is healed; it is logged as well.
 
         Returns:
             The registration: ``close()`` it to unregister.
 
         Raises:
-            ValidationFailed: an unknown event, or a callback that is not callable, or a coroutine function.
+            ValidationFailed: an unknown event, or a callback that is not callable, or a coroutine function; ``since``
+                that is none, or beside ``snapshot``.
             UnknownModel: the service keeps no objects of this class.
             Unsupported: the transport carries no notifications.
             TransportError: the service or broker cannot be reached.
         """
-        watch = self._watch(callback, model, event, snapshot=snapshot, on_gap=on_gap)
+        watch = self._watch(callback, model, event, snapshot=snapshot, since=since, on_gap=on_gap)
         return self._keep(watch)
 
     def notifications(
@@ -202,7 +207,14 @@ class StorageClient:
             self._models.setdefault(model.name, model)
 
     def _watch(
-        self, callback: Callback, model: type | None, event: str, *, snapshot: bool, on_gap: OnGap | None
+        self,
+        callback: Callback,
+        model: type | None,
+        event: str,
+        *,
+        snapshot: bool,
+        since: Mapping[str, Position] | None = None,
+        on_gap: OnGap | None,
     ) -> Watch:
         for name, function in (("callback", callback), ("on_gap", on_gap)):
             if not callable(function) and (name, function) != ("on_gap", None):
@@ -211,6 +223,7 @@ class StorageClient:
                 raise ValidationFailed(
                     "", name, "a callback is no coroutine function: write 'async for' over aio.notifications() instead"
                 )
+        _check_since(since, snapshot=snapshot)
         declared: Model[Any] | None = None if model is None else model_of(model)
         self._know(declared)
         return Watch(
@@ -222,6 +235,7 @@ class StorageClient:
             event=_event(event),
             models=self._models,
             snapshot=snapshot,
+            since=since,
             on_gap=on_gap,
         )
 
@@ -232,6 +246,17 @@ class StorageClient:
 
 
 _L = TypeVar("_L", Watch, Notifications)
+
+
+def _check_since(since: object, *, snapshot: bool) -> None:
+    if since is None:
+        return
+    if snapshot:
+        raise ValidationFailed("", "since", "it goes on where another one stood, or begins with a snapshot: not both")
+    if not isinstance(since, Mapping) or not all(
+        isinstance(feed, str) and isinstance(position, Position) for feed, position in since.items()
+    ):
+        raise ValidationFailed("", "since", "it is what positions of a registration gave: a Position for each feed")
 
 
 def _is_awaited(function: object) -> bool:

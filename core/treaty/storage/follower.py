@@ -75,6 +75,8 @@ class Follower:
         #: Why everything is to be read; empty while it is not.
         self._resync = ""
         self._listing = False
+        #: Whether what was told before is unknown here, so that it cannot be compared.
+        self._resumed = False
         self._unlisted: set[Identity] = set()
         #: Up to which sequence changes may be in the list already.
         self._overlap = 0
@@ -82,6 +84,23 @@ class Follower:
     def begin(self, position: Position) -> None:
         """Follow what happens after a position."""
         self.position = position
+
+    def resume(self, position: Position, now: float) -> None:
+        """Go on behind a position at which another follower was :attr:`settled`: what happened since is read first."""
+        self.position = position
+        self._doubts = True
+        self._read_at = now
+        self._resumed = True
+
+    @property
+    def settled(self) -> Position | None:
+        """The position, if whoever resumes there is told everything else and nothing twice; ``None`` while it is not."""
+        here = self.position
+        return here if here is not None and self.is_settled_at(here.sequence) else None
+
+    def is_settled_at(self, sequence: int) -> bool:
+        """Whether that holds of an earlier change, which was told."""
+        return not self._resync and not self._listing and sequence >= self._overlap
 
     def begin_with_all(self) -> None:
         """Tell of everything that is there as if it were created now, then follow."""
@@ -199,8 +218,17 @@ class Follower:
         told: list[News] = []
         if self._resync not in ("begin", "") and not self._listing:
             self.counters["resyncs"] += 1
-            gap = Gap(feed=self.feed, since=self.position, until=position, resync=True, reason=self._resync)
-            told.append(gap)
+            told.append(
+                Gap(
+                    feed=self.feed,
+                    since=self.position,
+                    until=position,
+                    resync=True,
+                    reason=self._resync,
+                    forget=self._resumed,
+                )
+            )
+            self._resumed = False
         if self._resync == "history":
             # Versions of another log say nothing here, be they equal or not.
             self._known = dict.fromkeys(self._known, 0)

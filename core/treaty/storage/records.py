@@ -149,6 +149,8 @@ class Gap(Struct, frozen=True, kw_only=True):
     until: Position
     resync: bool
     reason: str
+    #: Whether to forget what an earlier registration was told: all that is there comes as created, what is gone does not.
+    forget: bool = False
 
     @property
     def missed(self) -> int:

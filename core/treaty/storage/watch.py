@@ -11,16 +11,16 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
 from treaty import Client, ClosedError, Pending, TreatyError
 from treaty.storage import asks
 from treaty.storage.asks import Ask, Feeds, FeedState
 from treaty.storage.errors import StorageError, UnknownModel, ValidationFailed
-from treaty.storage.follower import Follower, ReadAll, ReadLog
+from treaty.storage.follower import Follower, News, ReadAll, ReadLog
 from treaty.storage.models import Model
-from treaty.storage.records import Entry, Event, Gap, Notice
+from treaty.storage.records import Entry, Event, Gap, Notice, Position
 from treaty.storage.tap import Box, Tap
 
 #: Is told what happened, to which instance, and the notice with all that is known of it.
@@ -52,6 +52,7 @@ class Watch:
         event: Event,
         models: Mapping[str, Model[Any]],
         snapshot: bool,
+        since: Mapping[str, Position] | None,
         on_gap: OnGap | None,
     ) -> None:
         self._client = client
@@ -66,11 +67,12 @@ class Watch:
         self._complained = ""
         self._pending: Pending | None = None
         self._followers: dict[str, Follower] = {}
+        self._positions: dict[str, Position] = {}
         self._interest = None if model is None else frozenset([model.name])
         self._box: Box = tap.open()
         try:
             self._feeds: Feeds = self._ask(asks.feeds())
-            self._begin(snapshot=snapshot)
+            self._begin(snapshot=snapshot, since=since)
         except BaseException:
             tap.close(self._box)
             raise
@@ -94,6 +96,14 @@ class Watch:
             total.update(follower.counters)
         return dict(+total)
 
+    @property
+    def positions(self) -> dict[str, Position]:
+        """How far the callback was told, by feed: what another registration can be given as ``since``.
+
+        It moves on when a callback has returned. A feed is missing while all that is in it is read.
+        """
+        return dict(self._positions)
+
     def close(self) -> None:
         """Unregister. Idempotent; from the callback as well."""
         self._closed = True
@@ -111,7 +121,7 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _begin(self, *, snapshot: bool) -> None:
+    def _begin(self, *, snapshot: bool, since: Mapping[str, Position] | None) -> None:
         now = time.monotonic()
         known = {name for feed in self._feeds.feeds for name in feed.models}
         if self._model is not None and self._model.name not in known:
@@ -119,10 +129,13 @@ class Watch:
         for feed in self._feeds.feeds:
             if self._model is None or self._model.name in feed.models:
                 follower = self._follow(feed.feed, now)
-                if snapshot:
+                if since is not None and feed.feed in since:
+                    follower.resume(since[feed.feed], now)
+                elif snapshot or since is not None:
                     follower.begin_with_all()
                 else:
                     follower.begin(feed.position)
+                self._note(follower)
 
     def _follow(self, feed: str, now: float) -> Follower:
         patience = _LIVENESS * self._feeds.beat
@@ -155,7 +168,7 @@ class Watch:
             follower = self._follow(news.feed, time.monotonic())
             follower.begin_with_all()
         if isinstance(news, Notice):
-            self._tell_all(follower.heard(news, time.monotonic()))
+            self._tell_all(follower, follower.heard(news, time.monotonic()))
         else:
             follower.beat(news, time.monotonic())
 
@@ -163,7 +176,7 @@ class Watch:
         try:
             if isinstance(need, ReadLog):
                 page = self._ask(asks.changes_since(follower.feed, need.since))
-                self._tell_all(follower.page(page, time.monotonic()))
+                self._tell_all(follower, follower.page(page, time.monotonic()))
             else:
                 self._read_all(follower)
         except ClosedError:
@@ -177,15 +190,16 @@ class Watch:
 
     def _read_all(self, follower: Follower) -> None:
         feed = self._state_of(follower.feed)
-        self._tell_all(follower.listing(feed.position, time.monotonic()))
+        self._tell_all(follower, follower.listing(feed.position, time.monotonic()))
         for model in feed.models:
             if self._interest is None or model in self._interest:
                 after: str | None = ""
                 while after is not None:
                     part: asks.Part[Entry] = self._ask(asks.part_of_entries(model, after))
-                    self._tell_all(follower.listed(part.found))
+                    self._tell_all(follower, follower.listed(part.found))
                     after = part.after
-        self._tell_all(follower.listing_over(self._state_of(follower.feed).sequence, time.monotonic()))
+        head = self._state_of(follower.feed).sequence
+        self._tell_all(follower, follower.listing_over(head, time.monotonic()))
 
     def _state_of(self, name: str) -> FeedState:
         for feed in self._ask(asks.feeds()).feeds:
@@ -205,14 +219,25 @@ class Watch:
 
     # Telling
 
-    def _tell_all(self, told: list[Any]) -> None:
+    def _tell_all(self, follower: Follower, told: Sequence[News]) -> None:
         for news in told:
             if self._closed:
                 return
             if isinstance(news, Gap):
                 self._tell_gap(news)
-            elif self._event in (Event.ANY, news.event):
+                continue
+            if self._event in (Event.ANY, news.event):
                 self._tell(news)
+            if news.source != "snapshot" and follower.is_settled_at(news.sequence):
+                self._positions[follower.feed] = news.position
+        self._note(follower)
+
+    def _note(self, follower: Follower) -> None:
+        """Remember where somebody else could go on."""
+        if follower.settled is not None:
+            self._positions[follower.feed] = follower.settled
+        else:
+            self._positions.pop(follower.feed, None)
 
     def _tell(self, notice: Notice) -> None:
         instance = self._instance(notice)

@@ -299,6 +299,9 @@ class World:
             self.now += how
         elif what == "cut":
             self.reachable = how
+        elif what == "resume" and (settled := self.follower.settled) is not None:
+            self.follower = Follower("main", models=None, patience=PATIENCE, now=self.now)
+            self.follower.resume(settled, self.now)
         self.look()
 
     def take(self, news: Notice | Beat) -> None:
@@ -335,6 +338,8 @@ class World:
 
     def tell(self, told: Any) -> None:
         self.gaps += gaps(told)
+        if any(gap.forget for gap in gaps(told)):
+            self.views = {}
         self.told += [one for one in told if isinstance(one, Notice)]
         self.views = fold(self.views, [one for one in told if isinstance(one, Notice)])
 
@@ -361,7 +366,7 @@ _mishaps = st.one_of(
     _write,
     _write,
     st.tuples(st.just("arrive"), st.integers(1, 4)),
-    st.tuples(st.sampled_from(["beat", "lose", "double", "late", "restart"]), st.none()),
+    st.tuples(st.sampled_from(["beat", "lose", "double", "late", "restart", "resume"]), st.none()),
     st.tuples(st.just("again"), st.integers(0, 5)),
     st.tuples(st.just("wait"), st.sampled_from([0.01, 0.06, 5.0])),
     st.tuples(st.just("cut"), st.booleans()),
@@ -411,7 +416,30 @@ def test_whatever_happens_who_listens_knows_what_the_store_holds(
         world.do(step)
     world.settle()
     assert world.views == world.state
-    assert len([gap for gap in world.gaps if gap.resync]) == world.follower.counters["resyncs"]
+    assert bool(world.follower.counters["resyncs"]) <= any(gap.resync for gap in world.gaps)
+
+
+def test_whoever_resumes_where_the_log_is_gone_is_told_to_forget() -> None:
+    world = World()
+    world.follower.begin(at(0))
+    for key in "abc":
+        world.do(("write", (key, False)))
+    world.do(("arrive", 3))
+    world.reachable = False
+    world.do(("resume", None))
+    world.do(("write", ("a", True)))
+    world.do(("write", ("d", False)))
+    world.do(("prune", 0))
+    world.settle()
+    assert [(gap.reason, gap.resync, gap.forget) for gap in world.gaps] == [("pruned", True, True)]
+    assert world.views == world.state == {"b": 2, "c": 3, "d": 5}
+    world.do(("cut", False))
+    world.do(("write", ("b", True)))
+    world.do(("prune", 0))
+    world.way.clear()
+    world.settle()
+    assert [gap.forget for gap in world.gaps] == [True, False], "from then on it knows"
+    assert world.views == world.state == {"c": 3, "d": 5}
 
 
 def test_the_messages_of_before_a_restore_do_no_harm_after_it() -> None:

@@ -6,10 +6,11 @@ import threading
 from queue import SimpleQueue
 from typing import Any
 
+import msgspec
 import pytest
 
 from treaty import Notification, Subscription
-from treaty.storage import Conflict, Event, Gap, Notice, StorageClient, StoreConfig
+from treaty.storage import Conflict, Event, Gap, Notice, Position, StorageClient, StoreConfig, ValidationFailed
 
 from .conftest import StorageRoom
 from .things import LIMIT, Cluster, Heard, Host, Paper, eventually
@@ -108,6 +109,66 @@ def test_a_snapshot_comes_first(storage_room: StorageRoom) -> None:
     storage.delete(Cluster, "0007")
     assert eventually(lambda: len(heard.state) == 1_099)
     assert {one.source for one in heard.all[:1000]} == {"snapshot"} and heard.gaps.empty()
+
+
+def test_a_registration_goes_on_where_an_earlier_one_stood(storage_room: StorageRoom, sqlite: str) -> None:
+    service = storage_room.serve(StoreConfig(url=sqlite, models=[Cluster]))
+    storage, heard = storage_room.storage(), Heard()
+    first = storage.register_callback(heard, Cluster, since={})
+    for name in "abc":
+        storage.save(Cluster(name))
+    heard.until("c")
+    assert eventually(lambda: "main" in first.positions and first.positions["main"].sequence == 3)
+    first.close()
+    kept = msgspec.json.encode(first.positions)
+    storage.save(Cluster("while it was away"))
+    storage.delete(Cluster, "a")
+    service.stop()
+    service.start()
+    again = storage.register_callback(
+        heard, Cluster, since=msgspec.json.decode(kept, type=dict[str, Position]), on_gap=heard.gaps.put
+    )
+    storage.save(Cluster("d"))
+    heard.until("d")
+    assert [one.sequence for one in heard.all] == [1, 2, 3, 4, 5, 6]
+    assert heard.gap().missed >= 2 and heard.gaps.empty()
+    assert eventually(lambda: again.positions["main"].sequence == 6)
+
+
+def test_a_position_is_behind_what_the_callback_has_done(storage_room: StorageRoom) -> None:
+    storage_room.serve()
+    storage, heard, gate = storage_room.storage(), Heard(), threading.Event()
+    seen: list[int] = []
+
+    def callback(event: str, instance: Cluster, message: Notice) -> None:
+        seen.append(watch.positions["main"].sequence)
+        heard(event, instance, message)
+        assert gate.wait(LIMIT)
+
+    watch = storage.register_callback(callback, Cluster)
+    storage.save(Host(address="not of interest"))
+    for name in "ab":
+        storage.save(Cluster(name))
+    heard.until("a")
+    gate.set()
+    heard.until("b")
+    assert seen == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("since", "snapshot", "why"),
+    [
+        ({}, True, "not both"),
+        ({"main": 5}, False, "a Position"),
+        ([], False, "a Position"),
+        ("main", False, "a Position"),
+    ],
+)
+def test_where_to_begin_is_checked(storage_room: StorageRoom, since: Any, snapshot: bool, why: str) -> None:
+    storage_room.serve()
+    with pytest.raises(ValidationFailed, match=why) as caught:
+        storage_room.storage().register_callback(Heard(), Cluster, since=since, snapshot=snapshot)
+    assert caught.value.field == "since"
 
 
 def one_version(storage: StorageClient, name: str) -> int:
