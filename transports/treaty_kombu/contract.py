@@ -10,7 +10,8 @@ import atexit
 import os
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -24,6 +25,21 @@ from treaty_contracts.relays import Relays
 from . import KombuTransport, connect
 from .embedded import embedded_redis
 from .settings import Settings, read_url
+
+# Each rule runs in a fork of this process: what is only imported when it is used would be imported again in each of them.
+for _name in (
+    ".over_redis",
+    ".over_amqp",
+    ".over_memory",
+    "kombu.transport.redis",
+    "kombu.transport.pyamqp",
+    "kombu.transport.memory",
+    "kombu.serialization",
+    "encodings.idna",
+    "secrets",
+):
+    with suppress(ImportError):
+        import_module(_name, __package__)
 
 #: Where the brokers are. Rules share them, and keep apart by the names of services and channels.
 _REDIS: Final = "kombu+" + os.environ.get("TREATY_TEST_REDIS", "redis://127.0.0.1:6379/0")
