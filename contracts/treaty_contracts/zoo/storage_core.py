@@ -63,9 +63,9 @@ def tells_every_event() -> Iterator[None]:
     """A callback is told of all events, whichever it asked for."""
     before = Watch._tell_all
 
-    def tell_all(self: Watch, told: list[Any]) -> None:
+    def tell_all(self: Watch, follower: Follower, told: list[Any]) -> None:
         self._event = Event.ANY
-        before(self, told)
+        before(self, follower, told)
 
     with patched(Watch, "_tell_all", tell_all):
         yield

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -188,13 +189,15 @@ def test_a_file_that_is_written_over_by_another_history_takes_no_writes(path: Pa
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     copied(other, path)
-    before = sqlite3.connect(path).execute("SELECT key FROM treaty_objects").fetchall()
+    with closing(sqlite3.connect(path)) as connection:
+        before = connection.execute("SELECT key FROM treaty_objects").fetchall()
     for _ in range(2):
         with pytest.raises(StoreUnavailable, match="the file holds another history than before, it was written over"):
             store.write([batch(put("c"))])
     with pytest.raises(StoreUnavailable, match="another history"):
         store.get("Host", ["a"])
-    assert sqlite3.connect(path).execute("SELECT key FROM treaty_objects").fetchall() == before
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT key FROM treaty_objects").fetchall() == before
     store.close()
 
 
