@@ -67,6 +67,9 @@ class Waits(Protocol):
     def wait(self, pending: Pending, ready: Callable[[], bool], until: float | None) -> bool:
         """Block until ``ready()``, or the steady time ``until``. Return whether it is ready."""
 
+    def attend(self) -> None:
+        """Have the answers read by somebody else, from now on: whoever asks does not block."""
+
     def abandon(self, pending: Pending) -> bool:
         """Cancel the call. Return whether it was still open."""
 
@@ -147,6 +150,7 @@ class Pending:
             loop = asyncio.get_running_loop()
             over: asyncio.Future[None] = loop.create_future()
             self.on_done(lambda _: _in_loop(loop, _finish, over))
+            self._client.attend()
             try:
                 await over
             except asyncio.CancelledError:
@@ -269,6 +273,7 @@ class Statuses:
             _in_loop(loop, heard.set)
 
         self._pending.listen(listener, on=True)
+        self._client.attend()
         try:
             while True:
                 over = self._pending.done

@@ -35,7 +35,8 @@ BACKLOG: Final = 10_000
 _LOG: Final = logging.getLogger("treaty.service")
 #: How long a receive lasts, which is how soon a thread notices that the service stops.
 _SLICE: Final = 0.1
-#: How long every worker must have been busy before somebody else receives.
+#: How long every worker must have been busy before somebody else receives, or twice that at most: the stand-in looks as
+#: seldom as that allows, since each look takes the interpreter away from them.
 _PATIENCE: Final = 0.01
 
 
@@ -163,13 +164,13 @@ class Serving:
         """
         seen = -1
         while not self._stopping:
-            away = not self._reception.busy and time.monotonic() - self._left_at >= _PATIENCE
-            if away:
+            since = time.monotonic() - self._left_at
+            if not self._reception.busy and since >= _PATIENCE:
                 self._work_once(_PATIENCE)
                 continue
             self._parked = seen == self._reception.received and self._reception.busy
             seen = self._reception.received
-            self._stand_in_wake.sleep(3600 if self._parked else _PATIENCE)
+            self._stand_in_wake.sleep(3600 if self._parked else max(_PATIENCE, 2 * _PATIENCE - since))
             self._parked = False
 
     def _ensure_worker(self) -> None:

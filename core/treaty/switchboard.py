@@ -32,7 +32,8 @@ from treaty.transport import Line, Transport
 _LOG: Final = logging.getLogger("treaty.client")
 #: How long one read lasts at most, and by how much the deadline of a call that nobody waits for may be missed.
 _SLICE: Final = 0.05
-#: How long the reader thread waits for others to read before it does so itself.
+#: How long the reader thread waits for others to read before it does so itself, or twice that at most: it looks as
+#: seldom as that allows, since each look takes the interpreter away from them.
 _PATIENCE: Final = 0.002
 #: How long to wait before a line that cannot be read is tried again.
 _PAUSE: Final = 0.05
@@ -64,6 +65,9 @@ class Switchboard:
         self._reading = threading.Lock()
         self._followers: dict[int, WakeUp] = {}
         self._reads = 0
+        self._read_at = 0.0
+        #: Whether the reader thread is asked not to wait for others.
+        self._attended = False
         self._reader_wake = WakeUp()  # one thread sleeps on it, and no other, or wake-ups would miss the reader
         self._reader = Worker("treaty-client-reader", self._read_for_deferred)
         self._outbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -238,6 +242,11 @@ class Switchboard:
                 if not self._reading.locked():
                     self._pass_on()
 
+    def attend(self) -> None:
+        """Let the reader thread read as soon as nobody else does: it need not wait for a thread that might."""
+        self._attended = True
+        self._reader_wake.wake()
+
     def abandon(self, pending: Pending) -> bool:
         """Cancel a call: settle it, and tell the service as well as that can be done."""
         cancelled = Cancelled(f"{pending.target}: cancelled by the caller")
@@ -263,11 +272,13 @@ class Switchboard:
     # Reading: all of it with self._reading held
 
     def _read_for_deferred(self) -> None:
-        seen = -1
+        seen, away, pause = -1, False, _PATIENCE
         while not self._closed:
             if not self._caller.deferred_calls or self._line is None:
+                away, pause = False, _PATIENCE
                 self._reader_wake.sleep(3600)
-            elif seen == self._reads and self._reading.acquire(blocking=False):
+            elif (away or self._attended or seen == self._reads) and self._reading.acquire(blocking=False):
+                away, pause, self._attended = False, _PATIENCE, False
                 try:
                     self._read_until(self._relieved, None)
                 finally:
@@ -276,7 +287,9 @@ class Switchboard:
             else:
                 # Threads that wait for calls of their own read for us as well; step in only where they stay away.
                 seen = self._reads
-                self._reader_wake.sleep(_PATIENCE)
+                self._reader_wake.sleep(pause)
+                since = time.monotonic() - self._read_at
+                away, pause = since >= _PATIENCE, max(_PATIENCE, 2 * _PATIENCE - since)
 
     def _relieved(self) -> bool:
         """Whether the reader thread has nothing to read for, or others who can."""
@@ -289,7 +302,7 @@ class Switchboard:
 
     def _read_until(self, ready: Callable[[], bool], until: float | None) -> None:
         while not ready() and not self._closed:
-            now = time.monotonic()
+            now = self._read_at = time.monotonic()
             if until is not None and now >= until:
                 return
             with self._lock:
@@ -341,12 +354,16 @@ class Switchboard:
             self._closing.wait(_PAUSE)
 
     def _report(self, happened: Happened | None) -> None:
-        if isinstance(happened, Ended):
-            ended: Pending = happened.call.waiter
-            ended.settle(happened.outcome)
-        elif isinstance(happened, Progressed):
-            running: Pending = happened.call.waiter
-            running.progress(happened.status)
+        if not isinstance(happened, Ended | Progressed):
+            return
+        waiter: Pending | None = happened.call.waiter
+        if waiter is None:
+            return  # it ended just now, in another thread
+        if isinstance(happened, Progressed):
+            waiter.progress(happened.status)
+        else:
+            happened.call.waiter = None  # the two would keep each other in memory until the collector comes
+            waiter.settle(happened.outcome)
 
     # Life
 

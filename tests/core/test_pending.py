@@ -22,6 +22,9 @@ class Nobody:
     def wait(self, pending: Pending, ready: Callable[[], bool], until: float | None) -> bool:
         return ready()
 
+    def attend(self) -> None:
+        return
+
     def abandon(self, pending: Pending) -> bool:
         return pending.settle(Cancelled("enough"))
 

@@ -8,12 +8,15 @@ import os
 import threading
 import time
 import warnings
+import weakref
 from itertools import count
 
 import pytest
 
 from treaty import Client, ClosedError, ConnectionLost, DeadlineExceeded, ForkedError, Line, TransportError, Unavailable
 from treaty.driving import WakeUp
+from treaty.engine import Progressed
+from treaty.messages import Status
 from treaty_memory import MemoryTransport
 from treaty_memory.transport import MemoryLine
 
@@ -218,6 +221,65 @@ def test_nobody_takes_the_wake_up_of_the_reader() -> None:
         client._switchboard._read(0)  # as a caller whose call ended just now may still do
         client.close()
     assert watched.sleepers <= {"treaty-client-reader"}
+
+
+def test_an_awaited_call_is_read_for_at_once(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread is going to block for it, so nobody has to be given the time to."""
+    monkeypatch.setattr("treaty.switchboard._PATIENCE", 3600.0)
+    room.serve(Slow)
+    client = room.client()
+    client.call("slow.echo")
+
+    async def one_after_the_other() -> list[object]:
+        done = [await client.send("slow.echo", [str(number)]) for number in range(20)]
+        pending = client.send("slow.report", [3])
+        return [*done, len([status async for status in pending.statuses()])]
+
+    assert asyncio.run(asyncio.wait_for(one_after_the_other(), LIMIT)) == [*(echoed(number) for number in range(20)), 3]
+
+
+def test_a_call_that_is_over_is_not_left_to_the_collector(room: Room) -> None:
+    room.serve(Slow)
+    client = room.client()
+    client.call("slow.echo")
+    gc.collect()
+    gc.disable()
+    try:
+        pending = client.send("slow.echo", ["hi"])
+        assert pending.result() == echoed("hi")
+        gone = threading.Event()
+        watched = weakref.ref(pending, lambda _: gone.set())
+        del pending
+        assert gone.wait(LIMIT)  # the thread that read the answer may hold it a moment longer
+        assert watched() is None
+    finally:
+        gc.enable()
+
+
+def test_a_status_that_comes_as_its_call_ends_harms_nobody(room: Room) -> None:
+    service = room.serve(Slow)
+    client = room.client()
+    pending = client.send("slow.wait")
+    service.gate.await_arrival()
+    switchboard, call = client._switchboard, pending.call
+    assert switchboard is not None and call is not None
+    status = Status(id=call.id, to=call.key, seq=1, code=102, sender="a service", created=0)
+    assert pending.cancel()
+    switchboard._report(Progressed(call, status))  # read by one thread before another one cancelled
+    assert list(pending.statuses()) == []
+    service.gate.open()
+
+
+def test_deferred_calls_are_answered_soon_after_others_have_stopped_reading(room: Room) -> None:
+    service = room.serve(Slow, concurrency=2)
+    client = room.client()
+    over = threading.Event()
+    client.send("slow.wait").on_done(lambda _: over.set())
+    service.gate.await_arrival()
+    for _ in range(200):
+        client.call("slow.echo")
+    service.gate.open()
+    assert over.wait(LIMIT)
 
 
 def test_a_client_leaves_no_thread_behind(room: Room) -> None:

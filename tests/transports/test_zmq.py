@@ -31,6 +31,7 @@ from treaty import (
     Unavailable,
 )
 from treaty_zmq import ZmqTransport, connect, parse
+from treaty_zmq.port import Sleeper, Waker
 
 PATIENCE = 5.0
 TCP = "zmq+tcp://127.0.0.1:*"
@@ -739,3 +740,42 @@ def test_a_forked_child_is_refused_and_does_not_disturb_its_parent(url: str) -> 
         for pipe in (ours, theirs):
             pipe.close()
         process.close()
+
+
+def test_who_waits_for_one_thing_looks_again_and_who_waits_for_many_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    monkeypatch.setattr("treaty_zmq.port.os.sched_yield", lambda: looks.append(1))
+    waker, sleeper = Waker(), Sleeper(spin=PATIENCE)
+    sleeper.watch(waker.fd)
+    waker.wake()
+    assert sleeper.wait(0)  # it came within the time, so the next wait is an eager one
+    waker.clear()
+    monkeypatch.setattr(sleeper, "_spin", 0.001)
+    sleeper.calm()
+    assert not sleeper.wait(0.002) and not looks
+    monkeypatch.setattr(sleeper, "_calm", 0)
+    monkeypatch.setattr(sleeper, "_eager", True)
+    assert not sleeper.wait(0.002) and looks
+    waker.close()
+
+
+def test_answers_that_come_together_are_waited_for_asleep() -> None:
+    with (
+        connect(TCP) as transport,
+        transport.serve("svc") as inbox,
+        connect(transport.url) as other,
+        other.dial() as line,
+    ):
+        sleeper = line._link._sleep  # type: ignore[attr-defined]
+
+        def comes_together() -> bool:
+            line.send("svc", b"question", PATIENCE)
+            delivery = must(inbox)
+            for _ in range(10):
+                delivery.reply(b"answer")
+            delivery.settle()
+            for _ in range(10):
+                assert line.receive(PATIENCE) == b"answer"
+            return bool(sleeper._calm)
+
+        assert eventually(comes_together)

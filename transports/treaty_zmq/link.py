@@ -126,6 +126,8 @@ class Link:
                         self._lost = True
                     message = self._next(sure=until > 0)
                     if message is not None:
+                        if not until:
+                            self._sleep.calm()
                         return message
                     now = time.monotonic()
                     until = until or now + timeout

@@ -26,6 +26,8 @@ MAX_PARTS: Final = 5
 
 #: Seconds that one poll may last; the operating system counts milliseconds in 32 bits.
 LONGEST: Final = 86_400.0
+#: How many waits are calm after a message that was there already.
+_CALM: Final = 32
 
 # Plain integers: an enumeration member costs a conversion at each call.
 _NOW: Final = int(zmq.DONTWAIT)
@@ -140,16 +142,25 @@ class Sleeper:
         self._spin = spin
         self._poll = select.poll()
         self._eager = False
+        self._calm = 0
 
     def watch(self, descriptor: int) -> None:
         """Wait for this one as well to be readable."""
         self._poll.register(descriptor, select.POLLIN)
 
+    def calm(self) -> None:
+        """Much is under way: sleep at once for a while. Who sleeps leaves the processor to those who answer, and finds
+        several messages on waking.
+        """
+        self._calm = _CALM
+
     def wait(self, seconds: float) -> list[tuple[int, int]]:
         """Return what ``select.poll`` does, after ``seconds`` at most."""
         poll = self._poll.poll
         start = time.perf_counter()
-        if self._eager and seconds > self._spin:
+        if self._calm:
+            self._calm -= 1
+        elif self._eager and seconds > self._spin:
             until = start + self._spin
             while not (ready := poll(0)) and time.perf_counter() < until:
                 os.sched_yield()  # whoever is to answer may need this processor

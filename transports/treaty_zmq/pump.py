@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Seconds without a visit after which it steps in, and between two attempts to tell subscribers what they missed.
 _PATIENCE: Final = 0.01
+#: Seconds between two looks while visitors keep coming, as each look takes the interpreter away from them.
+_TRUST: Final = 0.04
 
 
 class Pump:
@@ -37,7 +39,7 @@ class Pump:
 
     def _run(self) -> None:
         endpoint = self._endpoint
-        seen = -1
+        seen, pause = -1, _PATIENCE
         while not self._stopping:
             with endpoint.lock:
                 if endpoint.leader is self:
@@ -50,7 +52,8 @@ class Pump:
                     endpoint.leader = self
                 seen = endpoint.visits
                 self.parked = quiet and not owes
-            (self._lead if leads else self._sleep).poll(None if self.parked else _PATIENCE * 1000)
+                pause = _PATIENCE if quiet or owes else min(2 * pause, _TRUST)
+            (self._lead if leads else self._sleep).poll(None if self.parked else pause * 1000)
             self.waker.clear()
 
     def stop(self) -> None:

@@ -85,16 +85,18 @@ def keeps_calls_open() -> Iterator[None]:
 def hears_late_statuses() -> Iterator[None]:
     """A status that comes after the answer is heard."""
     before = Caller._read
-    answered: dict[str, OpenCall] = {}
+    answered: dict[str, tuple[OpenCall, Any]] = {}
 
     def read(self: Caller, frame: bytes) -> Happened:
         happened = before(self, frame)
         if isinstance(happened, Ended):
-            answered[happened.call.key] = happened.call
+            answered[happened.call.key] = happened.call, happened.call.waiter
         if isinstance(happened, Ignored) and happened.reason == "late" and frame[3:4] == b"s":
             message = decode(b"s", frame[PREFIX:])
             if isinstance(message, Status) and message.to in answered:
-                return Progressed(answered[message.to], message)
+                call, waiter = answered[message.to]
+                call.waiter = waiter
+                return Progressed(call, message)
         return happened
 
     with patched(Caller, "_read", read):
