@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Generator
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -68,20 +68,26 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Summary(config))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByRun(LoadScopeScheduling):
+        """What shares a run of the contract, or what a module sets up once, stays in one process."""
+
+        def _split_scope(self, nodeid: str) -> str:
+            module, _, test = nodeid.partition("::")
+            return f"{module}::{test.partition('[')[0]}" if module.endswith("targets.py") else module
+
+    return ByRun(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     chosen = config.getoption("--transport")
     if chosen:
         kept = [item for item in items if _belongs(item, chosen)]
         config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
         items[:] = kept
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            # What shares a run of the contract, or what a module sets up once, stays in one process.
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
-
-
-def _group(item: pytest.Item) -> str:
-    return _target(item) or item.path.stem
 
 
 def _belongs(item: pytest.Item, chosen: list[str]) -> bool:

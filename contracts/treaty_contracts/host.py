@@ -158,7 +158,7 @@ def _end_with_command(living: int) -> None:
     """Wait until the command is gone, however it went, and end: nobody else would do it."""
     os.read(living, 1)
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(_LEAVE)  # for what it registered for its end
+    threading.Event().wait(_LEAVE)  # for what it registered for its end
     os.killpg(0, signal.SIGKILL)
 
 
