@@ -138,14 +138,14 @@ def part_of_list(cls: type[_T], after: str) -> Ask[Part[_T]]:
 
 
 def part_of_entries(model: str, after: str) -> Ask[Part[Entry]]:
-    """Ask for the same as plain entries."""
+    """Ask for the same as plain entries, for whoever follows: without the hidden fields."""
 
     def read(answer: Any) -> Part[Entry]:
         listed = _typed(answer, _Listed)
         found = [Entry(model=model, key=one.key, version=one.version, data=one.data) for one in listed.entries]
         return Part(found, listed.entries[-1].key if listed.more else None)
 
-    return Ask("list", {"model": model, "after": after, "limit": PAGE}, read)
+    return Ask("list", {"model": model, "after": after, "limit": PAGE, "visible": True}, read)
 
 
 def save(instance: _T, version: int | None) -> Ask[_T]:

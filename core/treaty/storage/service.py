@@ -146,11 +146,24 @@ class StorageService(Service):
         """Return many objects of one model, all of them or an error."""
         return self._found(model, keys)
 
-    def on_list(self, message: Incoming, model: str, after: str = "", limit: int = PAGE) -> dict[str, Any]:
-        """Return the objects of one model, in the order of their keys, from behind the key ``after`` on."""
+    def on_list(
+        self, message: Incoming, model: str, after: str = "", limit: int = PAGE, visible: bool = False
+    ) -> dict[str, Any]:
+        """Return the objects of one model, in the order of their keys, from behind the key ``after`` on.
+
+        With ``visible`` they lack the hidden fields, as notifications do.
+        """
         spec, feed = self._known(model)
         entries = list(feed.store.list(spec.name, after=after, limit=_bounded(limit) + 1))
-        found = [{"key": one.key, "version": one.version, "data": one.data} for one in entries]
+        left_out = spec.hidden if visible else ()
+        found = [
+            {
+                "key": one.key,
+                "version": one.version,
+                "data": {name: value for name, value in one.data.items() if name not in left_out},
+            }
+            for one in entries
+        ]
         page = list(_within(found[: _bounded(limit)]))
         return {"entries": page, "more": len(page) < len(found)}
 

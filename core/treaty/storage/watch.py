@@ -243,7 +243,7 @@ class Watch:
         instance = self._instance(notice)
         try:
             _refuse_coroutine(self._callback(notice.event, instance, notice))
-        except Exception:
+        except BaseException:  # sys.exit() in a callback is not the end of this thread either
             _LOG.exception("%s %r: the callback failed; it stays registered", notice.model, notice.key)
 
     def _tell_failure(self, feed: str, error: TreatyError) -> None:
@@ -261,7 +261,7 @@ class Watch:
         if self._on_gap is not None:
             try:
                 _refuse_coroutine(self._on_gap(gap))
-            except Exception:
+            except BaseException:
                 _LOG.exception("%s: on_gap failed; it stays registered", self._service)
 
     def _instance(self, notice: Notice) -> Any:

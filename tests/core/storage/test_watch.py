@@ -155,6 +155,44 @@ def test_a_position_is_behind_what_the_callback_has_done(storage_room: StorageRo
     assert seen == [1, 2]
 
 
+@pytest.mark.parametrize("begin", [{"snapshot": True}, {"since": {}}])
+@pytest.mark.parametrize("model", [Host, None])
+def test_what_is_hidden_is_not_in_a_snapshot_either(
+    storage_room: StorageRoom, begin: dict[str, Any], model: type | None
+) -> None:
+    storage_room.serve()
+    storage, heard = storage_room.storage(), Heard()
+    storage.save(Host(address="a", password="s3cret"))
+    fresh = storage_room.storage()
+    fresh.register_callback(heard, model, **begin)
+    _, instance, message = heard.next()
+    assert message.source == "snapshot" and message.data == {"address": "a", "port": 22}
+    assert "s3cret" not in f"{instance!r} {message!r} {msgspec.json.encode(message)!r}"
+    if model is not None:
+        assert instance == Host(address="a", revision=1)
+        instance.port = 23
+        storage.save(instance)
+        assert storage.get(Host, "a").password == "s3cret"
+
+
+@pytest.mark.parametrize("raised", [SystemExit, KeyboardInterrupt])
+def test_whatever_a_callback_raises_it_stays_registered(
+    storage_room: StorageRoom, caplog: pytest.LogCaptureFixture, raised: type[BaseException]
+) -> None:
+    storage_room.serve()
+    storage, heard = storage_room.storage(), Heard()
+
+    def callback(event: str, instance: Any, message: Notice) -> None:
+        heard(event, instance, message)
+        raise raised("enough")
+
+    storage.register_callback(callback, Cluster)
+    for name in "abc":
+        storage.save(Cluster(name))
+    assert [one[1].name for one in heard.take(3)] == ["a", "b", "c"]
+    assert eventually(lambda: caplog.text.count("it stays registered") == 3)
+
+
 @pytest.mark.parametrize(
     ("since", "snapshot", "why"),
     [
