@@ -7,6 +7,7 @@ thread is at work only while deferred calls are open and nobody else reads. What
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -301,18 +302,20 @@ class Switchboard:
             return
 
     def _read_until(self, ready: Callable[[], bool], until: float | None) -> None:
+        limit = 0.0
         while not ready() and not self._closed:
             now = self._read_at = time.monotonic()
-            if until is not None and now >= until:
-                return
-            with self._lock:
-                deadline = self._caller.next_deadline()
-            if deadline is not None and deadline <= now:
-                self._expire()
-                continue
-            # In slices, as a call with an earlier deadline may begin meanwhile.
-            left = _SLICE if deadline is None else min(_SLICE, deadline - now)
-            self._read(left if until is None else min(left, until - now))
+            if now >= limit:
+                if until is not None and now >= until:
+                    return
+                with self._lock:
+                    deadline = self._caller.next_deadline()
+                if deadline is not None and deadline <= now:
+                    self._expire()
+                    continue
+                # In slices, as a call with an earlier deadline may begin meanwhile.
+                limit = min(now + _SLICE, deadline or math.inf, until or math.inf)
+            self._read(limit - now)
 
     def _expire(self) -> None:
         with self._lock:
@@ -354,16 +357,13 @@ class Switchboard:
             self._closing.wait(_PAUSE)
 
     def _report(self, happened: Happened | None) -> None:
-        if not isinstance(happened, Ended | Progressed):
-            return
-        waiter: Pending | None = happened.call.waiter
-        if waiter is None:
-            return  # it ended just now, in another thread
-        if isinstance(happened, Progressed):
-            waiter.progress(happened.status)
-        else:
+        if isinstance(happened, Ended):
+            waiter: Pending | None = happened.call.waiter
             happened.call.waiter = None  # the two would keep each other in memory until the collector comes
-            waiter.settle(happened.outcome)
+            if waiter is not None:  # otherwise it ended just now, in another thread
+                waiter.settle(happened.outcome)
+        elif isinstance(happened, Progressed) and (waiter := happened.call.waiter) is not None:
+            waiter.progress(happened.status)
 
     # Life
 

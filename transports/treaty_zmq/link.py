@@ -90,12 +90,14 @@ class Link:
                     # A waiting thread notices a loss by itself, and at once. One that is between two waits has come back
                     # and been told long before there is another connection. If nobody has come by then, nobody waits:
                     # what is sent from here on is not lost, and an error could not say so.
-                    waited_for = self._turn.locked() or self._owed > 0
-                    if (not self._waiting or until) and self._stale() and self._notice():
-                        self._lost = self._lost or waited_for
+                    if (not self._waiting or until) and self._stale():
+                        waited_for = self._turn.locked() or self._owed > 0
+                        if self._notice():
+                            self._lost = self._lost or waited_for
                     if (self._watch.up if self._watch else self._binding) and self._port.put(*parts) is Sent.DONE:
                         self._owed += 1
-                        self._lost = self._lost and self._turn.locked()
+                        if self._lost:
+                            self._lost = self._turn.locked()
                         return
                 finally:
                     if self._waiting and (self._saved or self._lost or self._port.readable()):
@@ -155,7 +157,8 @@ class Link:
         return self._answered(message) if message is not None else None
 
     def _answered(self, message: list[bytes]) -> list[bytes]:
-        self._owed = max(0, self._owed - 1)
+        if self._owed:
+            self._owed -= 1
         return message
 
     def _stale(self) -> bool:

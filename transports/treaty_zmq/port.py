@@ -48,6 +48,10 @@ class Sent(Enum):
     GONE = auto()
 
 
+#: Read once: reading a member of an enumeration costs as much as a call.
+_DONE: Final = Sent.DONE
+
+
 class Port:
     """A socket that never blocks. Not safe for threads: lock around it.
 
@@ -78,6 +82,8 @@ class Port:
         below: Any = super(zmq.Socket, self.socket)
         self._send: Callable[[bytes, int], object] = below.send
         self._recv: Callable[[int], bytes] = below.recv
+        #: ``(flags, copy)``: a frame that knows whether more follow, for half of what asking the socket costs.
+        self._recv_frame: Callable[[int, bool], Any] = below.recv
         self._ask: Callable[[int], int] = below.get
 
     def readable(self) -> bool:
@@ -90,11 +96,12 @@ class Port:
 
     def put(self, *parts: bytes, again: bool = False) -> Sent:
         """Send one message or none of it, and say what became of it."""
+        *first, last = parts
         try:
-            for part in parts[:-1]:
+            for part in first:
                 self._send(part, _MORE)
-            self._send(parts[-1], _NOW)
-            return Sent.DONE
+            self._send(last, _NOW)
+            return _DONE
         except zmq.ZMQError as error:
             if error.errno == zmq.EHOSTUNREACH:
                 return Sent.GONE
@@ -112,17 +119,22 @@ class Port:
 
         ``None`` also means that the descriptor will signal the next one.
         """
-        try:
-            parts = [self._recv(_NOW)]
-        except zmq.Again:
-            return None
+        parts: list[bytes] = []
         try:
             if self._routes:  # the identity of the peer, which never comes alone
                 parts.append(self._recv(_NOW))
-            while self._ask(_RCVMORE):
-                part = self._recv(_NOW)
+            else:
+                frame = self._recv_frame(_NOW, False)  # noqa: FBT003 - a compiled method takes it so
+        except zmq.Again:
+            return None
+        try:
+            if self._routes:
+                frame = self._recv_frame(_NOW, False)  # noqa: FBT003
+            parts.append(frame.bytes)
+            while frame.more:
+                frame = self._recv_frame(_NOW, False)  # noqa: FBT003
                 if len(parts) < MAX_PARTS:
-                    parts.append(part)
+                    parts.append(frame.bytes)
         except BaseException:
             while self._ask(_RCVMORE):  # Ctrl-C: the rest must not become the head of the next message
                 self._recv(_NOW)
