@@ -45,8 +45,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=_TRANSPORTS,
         default=[],
         help="run only what belongs to this transport: the contract on each of its configurations, and the adapter's "
-        "own tests (tests/transports/test_<name>.py). May be given several times. Everything else is deselected, "
-        "the tests of the core as well.",
+        "own tests (tests/transports/<name>/ or test_<name>.py). May be given several times. Everything else is "
+        "deselected, the tests of the core as well.",
     )
     group.addoption(
         "--profile",
@@ -94,7 +94,9 @@ def _belongs(item: pytest.Item, chosen: list[str]) -> bool:
     target = _target(item)
     if target:
         return target.partition("/")[0] in chosen
-    return item.path.parent.name == "transports" and item.path.stem.removeprefix("test_") in chosen
+    if item.path.parent.name == "transports":
+        return item.path.stem.removeprefix("test_") in chosen
+    return item.path.parent.parent.name == "transports" and item.path.parent.name in chosen
 
 
 def _target(item: pytest.Item) -> str:
