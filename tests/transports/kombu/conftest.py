@@ -14,6 +14,7 @@ from treaty_kombu import connect
 from treaty_kombu.embedded import embedded_redis
 
 from .outside import AMQP, REDIS, Rabbit, Redis, reachable
+from .servers import OwnRabbit, OwnRedis
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +62,17 @@ def make(prefix: str) -> Iterator[Callable[..., Transport]]:
     for transport in made:
         transport.close()
     assert threading.active_count() == threads
+
+
+@pytest.fixture(scope="session")
+def own_rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRabbit]:
+    node = OwnRabbit(tmp_path_factory.mktemp("rabbit"))
+    yield node
+    node.stop()
+
+
+@pytest.fixture
+def own_redis() -> Iterator[OwnRedis]:
+    server = OwnRedis()
+    yield server
+    server.kill()

@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from treaty import ConnectionLost, Transport, Unavailable
+from treaty import ConnectionLost, Inbox, Line, Transport, Unavailable
 
-from .outside import Rabbit, connected, eventually, losses, sever
+from .load import under_load
+from .outside import Rabbit, connected, eventually, losses, seconds, sever
+from .servers import OwnRabbit
 
 
 def test_a_request_without_a_queue_comes_back(rabbit: Rabbit, make: Callable[..., Transport]) -> None:
@@ -153,3 +156,98 @@ def test_a_loss_that_a_sender_finds_is_told_to_whoever_waits(
         assert found[0] is not caught.value
         assert isinstance(found[0].__cause__, ConnectionResetError)
         assert line.receive(0.1) is None
+
+
+# ---- a broker of our own, which is hurt --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def alarmed(own_rabbit: OwnRabbit) -> Iterator[OwnRabbit]:
+    """A node, on which every alarm is over afterwards."""
+    yield own_rabbit
+    own_rabbit.alarm(on=False)
+
+
+def refused(use: Callable[[], Any]) -> bool:
+    """Whether something is refused because the broker is out of memory."""
+    try:
+        use()
+    except Unavailable as error:
+        return "out of memory" in str(error)
+    return False
+
+
+def test_calls_end_in_time_under_an_alarm_and_are_answered_after_it(alarmed: OwnRabbit) -> None:
+    with under_load(alarmed.url) as load:
+        alarmed.alarm(on=True)
+        eventually(lambda: load.outcomes["Unavailable"])
+        alarmed.alarm(on=False)
+
+
+def exchange(line: Line, inbox: Inbox) -> None:
+    line.send("echo", b"x", 5)
+    delivery = inbox.receive(5)
+    assert delivery is not None
+    delivery.reply(b"y")
+    delivery.settle()
+    assert line.receive(5) == b"y"
+
+
+def test_nothing_hangs_that_is_closed_under_an_alarm(alarmed: OwnRabbit, make: Callable[..., Transport]) -> None:
+    transport = make(alarmed.url)
+    line, inbox, feed = transport.dial(), transport.serve("echo"), transport.subscribe("news")
+    exchange(line, inbox)
+    alarmed.alarm(on=True)
+    eventually(lambda: refused(lambda: line.send("echo", b"x", 5)))
+    ends: list[Any] = [line, inbox, feed, transport.dial(), transport.serve("other"), transport.subscribe("news")]
+    ends[3].send("other", b"x", 5)
+    for end in ends:
+        assert seconds(end.close) < 2.5
+
+
+def test_an_alarm_is_no_loss(alarmed: OwnRabbit, make: Callable[..., Transport]) -> None:
+    transport = make(alarmed.url, heartbeat=1)
+    with transport.dial() as line, transport.serve("echo", capacity=9) as inbox:
+        exchange(line, inbox)
+        alarmed.alarm(on=True)
+        line.send("echo", b"held by the broker", 5)
+        eventually(lambda: refused(lambda: line.send("echo", b"refused", 5)))
+        assert line.receive(2.6) is None  # longer than the broker waits for two heartbeats
+        alarmed.alarm(on=False)
+        delivery = eventually(lambda: inbox.receive(1))
+        assert delivery.frame == b"held by the broker"
+        delivery.reply(b"late")
+        delivery.settle()
+        assert line.receive(5) == b"late"
+
+
+def test_publishing_under_an_alarm_is_refused_at_once(alarmed: OwnRabbit, make: Callable[..., Transport]) -> None:
+    transport = make(alarmed.url)
+    with transport.subscribe("news") as feed:
+        transport.publish("news", b"before")
+        alarmed.alarm(on=True)
+        started = time.monotonic()
+        with pytest.raises(ConnectionLost, match="out of memory"):  # the broker has it, and may deliver it later
+            transport.publish("news", b"held by the broker")
+        for _ in range(3):
+            assert refused(lambda: transport.publish("news", b"refused"))
+        assert time.monotonic() - started < 2
+        alarmed.alarm(on=False)
+        eventually(lambda: not refused(lambda: transport.publish("news", b"after")))
+        assert [eventually(lambda: feed.receive(1)).frame for _ in range(3)] == [
+            b"before",
+            b"held by the broker",
+            b"after",
+        ]
+
+
+@pytest.mark.parametrize("hurt", ["close_all_connections", "restart"])
+def test_calls_are_answered_again_after_a_broker_was_hurt(own_rabbit: OwnRabbit, hurt: str) -> None:
+    with under_load(own_rabbit.url) as load:
+        if hurt == "restart":
+            own_rabbit.control("stop_app")
+            eventually(lambda: load.outcomes["Unavailable"])
+            own_rabbit.control("start_app")
+        else:
+            own_rabbit.control(hurt, "an operator did it")
+            eventually(lambda: load.outcomes["ConnectionLost"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 
 from treaty import ClosedError, ConnectionLost, Transport, TransportError, Unavailable
 
+from .load import TIMEOUT, under_load
 from .outside import Redis, connected, echo, eventually
+from .servers import OwnRedis
 
 
 def test_a_pop_under_way_loses_nothing(redis_broker: Redis, make: Callable[..., Transport]) -> None:
@@ -144,3 +147,33 @@ def test_close_ends_a_blocked_receive_though_the_server_does_not_listen(
     end.close()
     thread.join(2)
     assert [type(error) for error in found] == [ClosedError]
+
+
+# ---- a server of our own, which is hurt --------------------------------------------------------------------------
+
+
+def test_calls_are_answered_again_after_a_server_was_killed(own_redis: OwnRedis) -> None:
+    with under_load(own_redis.url) as load:
+        own_redis.kill()
+        eventually(lambda: load.outcomes["Unavailable"])
+        own_redis.start()
+
+
+def test_calls_are_answered_again_after_an_operator_has_cut_all_connections(own_redis: OwnRedis) -> None:
+    with under_load(own_redis.url) as load:
+        own_redis.tell("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        eventually(lambda: load.outcomes["ConnectionLost"])
+
+
+def test_calls_end_in_time_without_memory_and_are_answered_after_it(own_redis: OwnRedis) -> None:
+    with under_load(own_redis.url) as load:
+        own_redis.tell("CONFIG", "SET", "maxmemory", "1")
+        eventually(lambda: load.outcomes["Unavailable"])
+        own_redis.tell("CONFIG", "SET", "maxmemory", "0")
+
+
+def test_no_call_waits_longer_for_a_server_that_stands_still(own_redis: OwnRedis) -> None:
+    with under_load(own_redis.url) as load:
+        own_redis.process.send_signal(signal.SIGSTOP)
+        eventually(lambda: len(load.outcomes["DeadlineExceeded"]) >= 8, within=4 * TIMEOUT)
+        own_redis.process.send_signal(signal.SIGCONT)
