@@ -180,6 +180,9 @@ class Wire:
         It is confirmed before the old one is acknowledged. Until then our own place is taken, so that the broker
         gives it to somebody idle, if there is anybody.
         """
+        if self.blocked:  # nothing is confirmed before the alarm is over
+            self.channel.basic_reject(tag, requeue=True)
+            return
         if self._back is None:  # a channel of its own: confirmations would slow down the replies on the other
             self._back = self._driver.create_channel(self._raw)
         message = self._message(frame, reply_to)

@@ -221,6 +221,23 @@ def test_an_alarm_is_no_loss(alarmed: OwnRabbit, make: Callable[..., Transport])
         assert line.receive(5) == b"late"
 
 
+def test_what_is_handed_back_under_an_alarm_holds_up_nobody(alarmed: OwnRabbit, make: Callable[..., Transport]) -> None:
+    transport = make(alarmed.url)
+    with transport.dial() as line, transport.serve("echo", capacity=2) as inbox:
+        for frame in (b"answered", b"handed back"):
+            line.send("echo", frame, 5)
+        first, second = (eventually(lambda: inbox.receive(1)) for _ in range(2))
+        alarmed.alarm(on=True)
+        first.reply(b"the broker has it, and says that it takes no more")
+        assert inbox.receive(0.5) is None
+        assert seconds(lambda: second.settle(accepted=False)) < 1
+        first.settle()
+        alarmed.alarm(on=False)
+        again = eventually(lambda: inbox.receive(1))
+        assert (again.frame, again.redelivered) == (b"handed back", True)
+        again.settle()
+
+
 def test_publishing_under_an_alarm_is_refused_at_once(alarmed: OwnRabbit, make: Callable[..., Transport]) -> None:
     transport = make(alarmed.url)
     with transport.subscribe("news") as feed:
