@@ -20,6 +20,8 @@ _TRANSPORTS: Final = ("memory", "zmq", "kombu")
 _PROFILES: Final = {"dev": "quick", "ci": "standard", "deep": "deep"}
 _OUTCOMES: Final = pytest.StashKey[dict[str, Counter[str]]]()
 _REASONS: Final = pytest.StashKey[dict[str, dict[str, int]]]()
+#: Tests of adapters that could not be run, by the reason.
+_MISSED: Final = pytest.StashKey[Counter[str]]()
 #: What a report says of the target that it is about.
 _ABOUT: Final = "contract target"
 
@@ -45,8 +47,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=_TRANSPORTS,
         default=[],
         help="run only what belongs to this transport: the contract on each of its configurations, and the adapter's "
-        "own tests (tests/transports/test_<name>.py). May be given several times. Everything else is deselected, "
-        "the tests of the core as well.",
+        "own tests (tests/transports/<name>/ or test_<name>.py). May be given several times. Everything else is "
+        "deselected, the tests of the core as well.",
     )
     group.addoption(
         "--profile",
@@ -65,6 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("TREATY_PROFILE", _PROFILES[profile])
     config.stash[_OUTCOMES] = {}
     config.stash[_REASONS] = {}
+    config.stash[_MISSED] = Counter()
     config.pluginmanager.register(_Summary(config))
 
 
@@ -94,7 +97,9 @@ def _belongs(item: pytest.Item, chosen: list[str]) -> bool:
     target = _target(item)
     if target:
         return target.partition("/")[0] in chosen
-    return item.path.parent.name == "transports" and item.path.stem.removeprefix("test_") in chosen
+    if item.path.parent.name == "transports":
+        return item.path.stem.removeprefix("test_") in chosen
+    return item.path.parent.parent.name == "transports" and item.path.parent.name in chosen
 
 
 def _target(item: pytest.Item) -> str:
@@ -123,9 +128,15 @@ class _Summary:
                 reasons = self._config.stash[_REASONS].setdefault(target, {})
                 reason = report.longrepr[2].removeprefix("Skipped: ")
                 reasons[reason] = reasons.get(reason, 0) + 1
+        elif report.skipped and report.nodeid.startswith("tests/transports/") and isinstance(report.longrepr, tuple):
+            self._config.stash[_MISSED][report.longrepr[2].removeprefix("Skipped: ")] += 1
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if missed := config.stash[_MISSED]:
+        terminalreporter.section("adapters' own tests that were not run", red=True)
+        for reason, count in missed.items():
+            terminalreporter.line(f"{count} not run: {reason}")
     outcomes = config.stash[_OUTCOMES]
     if not outcomes:
         return

@@ -6,7 +6,6 @@ typed; unknown members are ignored; data formats only, nothing on the wire can n
 
 from __future__ import annotations
 
-import math
 import re
 from array import array
 from collections.abc import Callable
@@ -33,6 +32,7 @@ from treaty.messages import (
     StatusLine,
     TagPrefix,
 )
+from treaty.values import part, write
 
 #: The deepest nesting of arrays and objects in a body.
 MAX_DEPTH: Final = 64
@@ -165,38 +165,26 @@ def encode(message: Message) -> bytes:
     """Write a message as JSON-RPC.
 
     Values may be whatever msgspec can write as JSON: the JSON types, structs, dataclasses, enums, dates, UUIDs,
-    decimals and bytes (as base64).
+    decimals, bytes (as base64) and ``msgspec.Raw`` (as it stands, when that is JSON).
 
     Raises:
         EncodingError: there is something in the message that JSON cannot carry.
     """
-    return _write(_TO_WIRE[type(message)](message), MAX_DEPTH)
+    try:
+        encoded = _ENCODER.encode(_TO_WIRE[type(message)](message))
+    except (msgspec.MsgspecError, TypeError, ValueError) as error:
+        raise EncodingError(f"cannot be written as JSON: {error}") from error
+    if depth(encoded) > MAX_DEPTH:
+        raise EncodingError(f"nested deeper than {MAX_DEPTH} levels")
+    return encoded
 
 
 def carries(value: Any) -> bool:
     """Whether a message may hold this value, a few levels below its top."""
     try:
-        _write(value, MAX_DEPTH - 8)
+        return depth(write(value)) <= MAX_DEPTH - 8
     except EncodingError:
         return False
-    return True
-
-
-def _write(body: Any, deepest: int) -> bytes:
-    try:
-        encoded = _ENCODER.encode(body)
-        # msgspec writes NaN and the infinities as null: the value would be lost without a word.
-        lost = b"null" in encoded and _lost_number(msgspec.to_builtins(body))
-    except RecursionError:
-        raise EncodingError(f"nested deeper than {MAX_DEPTH} levels, or a value that contains itself") from None
-    except Exception as error:
-        # Any: the value's own methods run here, such as the utcoffset of a time zone.
-        raise EncodingError(f"cannot be written as JSON: {error}") from error
-    if lost:
-        raise EncodingError("NaN and the infinities have no place in JSON")
-    if depth(encoded) > deepest:
-        raise EncodingError(f"nested deeper than {MAX_DEPTH} levels")
-    return encoded
 
 
 def decode(kind: bytes, body: bytes) -> Message:
@@ -239,20 +227,12 @@ def depth(body: bytes) -> int:
     return max(accumulate(steps), default=0)
 
 
-def _lost_number(value: Any) -> bool:
-    if isinstance(value, float):
-        return not math.isfinite(value)
-    if isinstance(value, dict):
-        return any(map(_lost_number, value.values()))
-    return isinstance(value, list | tuple | set | frozenset) and any(map(_lost_number, value))
-
-
 def _request_to_wire(message: Request) -> RequestBody:
     return RequestBody(
         jsonrpc="2.0",
         id=UNSET if message.one_way else message.id,
         method=message.method,
-        params=message.params,
+        params=part(message.params) if message.params else message.params,
         treaty=RequestMeta(
             created=message.created,
             ttl=message.ttl,
@@ -287,15 +267,15 @@ def _response_to_wire(message: Response) -> ResponseBody:
     return ResponseBody(
         jsonrpc="2.0",
         id=message.id or None,
-        result=UNSET if message.error else message.result,
-        error=message.error or UNSET,
+        result=UNSET if message.error else part(message.result),
+        error=part(message.error) if message.error else UNSET,
         treaty=ResponseMeta(
             status=message.status,
             to=message.to,
             sender=message.sender,
             created=message.created,
             headers=message.headers,
-            took=message.took,
+            took=part(message.took),
         ),
     )
 
@@ -322,7 +302,7 @@ def _status_to_wire(message: Status) -> StatusBody:
         jsonrpc="2.0",
         method="$/status",
         params=StatusParams(
-            id=message.id, seq=message.seq, code=message.code, reason=message.reason, progress=message.progress
+            id=message.id, seq=message.seq, code=message.code, reason=message.reason, progress=part(message.progress)
         ),
         treaty=StatusMeta(to=message.to, sender=message.sender, created=message.created),
     )
@@ -347,7 +327,7 @@ def _stamp(message: Notification | Cancel) -> StampMeta:
 
 
 def _notification_to_wire(message: Notification) -> NotificationBody:
-    params = NotificationParams(topic=message.topic, data=message.data)
+    params = NotificationParams(topic=message.topic, data=part(message.data))
     return NotificationBody(jsonrpc="2.0", method="$/notify", params=params, treaty=_stamp(message))
 
 

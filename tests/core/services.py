@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from treaty import Incoming, Service, error
 
 #: Seconds that nothing in these tests should ever take.
@@ -140,6 +142,9 @@ class Slow(Service):
 
     def on_unsendable(self, message: Incoming) -> object:
         return object()
+
+    def on_truncated(self, message: Incoming) -> msgspec.Raw:
+        return msgspec.Raw(b'{"a":')
 
     def on_large(self, message: Incoming, size: int) -> str:
         return "x" * size

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from treaty import (
     ClockSkew,
@@ -297,7 +298,9 @@ def test_a_cancel_for_another_service_or_of_another_time_is_dropped() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [object(), math.nan, "\ud800", {1: {2: {(): 3}}}], ids=lambda value: type(value).__name__
+    "value",
+    [object(), math.nan, "\ud800", {1: {2: {(): 3}}}, Raw(b'{"a":'), [Raw(b"\xff")], Raw(b'1,"error":{}')],
+    ids=lambda value: type(value).__name__,
 )
 def test_a_result_that_json_cannot_carry_is_a_typed_error(value: object) -> None:
     end = answerer()

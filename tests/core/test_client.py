@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from treaty import (
     AuthenticationError,
@@ -110,10 +111,12 @@ def test_the_proxy_answers_to_no_magic_name(room: Room) -> None:
         ("slow.exit_later", {}, RemoteError),
         ("slow.fail_by_plan", [7], TooSlow),
         ("slow.unsendable", {}, InvalidResult),
+        ("slow.truncated", {}, InvalidResult),
         ("slow.large", [9 * 1024 * 1024], FrameTooLarge),
         ("nobody.echo", {}, Unavailable),
         ("slow", {}, InvalidTarget),
         ("slow.echo", {"text": math.nan}, EncodingError),
+        ("slow.echo", {"text": Raw(b"nul")}, EncodingError),
         ("slow.echo", {"text": "x" * 9 * 1024 * 1024}, FrameTooLarge),
         ("slow.echo", "text", EncodingError),
     ],

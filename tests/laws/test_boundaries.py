@@ -21,6 +21,7 @@ CONTRACTS = ROOT / "contracts"
 PURE = [
     "errors",
     "messages",
+    "values",
     "codec",
     "schema",
     "sealing",

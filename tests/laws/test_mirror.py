@@ -31,6 +31,13 @@ def test_both_pumps_of_the_engine_have_their_tests() -> None:
         assert path.stem in ("__init__", "instant") or (ROOT / "tests" / "core" / f"test_{path.stem}.py").exists()
 
 
+def test_a_folder_of_tests_for_a_transport_mirrors_it() -> None:
+    folders = [path for path in (ROOT / "tests" / "transports").iterdir() if list(path.glob("test_*.py"))]
+    assert [path.name for path in folders] == ["kombu"]
+    rooms = {path.stem for path in (ROOT / "transports" / "treaty_kombu").glob("*.py")}
+    assert {path.stem.removeprefix("test_") for path in folders[0].glob("test_*.py")} <= rooms
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=named)
 def test_a_room_is_small_and_says_what_it_is_for(path: Path) -> None:
     text = path.read_text(encoding="utf-8")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+import time
 from collections import deque
 from contextlib import suppress
 from typing import Any, Final
@@ -125,12 +126,19 @@ class Wire:
     def take_replies(self, queue: str) -> None:
         """Own a queue that lives as long as this connection, and hear about each request what became of it."""
         if self._confirm:
-            self.channel.confirm_select()
+            self._hear_confirmations()
         self.channel.events["basic_return"].add(self._on_return)
-        self.channel.events["basic_ack"].add(self._on_ack)
-        self.channel.events["basic_nack"].add(self._on_nack)
         self.channel.queue_declare(queue, durable=False, exclusive=True, auto_delete=True)
         self.channel.basic_consume(queue, no_ack=True, callback=self._on_message)
+
+    def take_nothing(self) -> None:
+        """Only publish, and hear that the broker has it."""
+        self._hear_confirmations()
+
+    def _hear_confirmations(self) -> None:
+        self.channel.confirm_select()
+        self.channel.events["basic_ack"].add(self._on_ack)
+        self.channel.events["basic_nack"].add(self._on_nack)
 
     def take_work(self, queue: str, capacity: int, expires: float, limit: int) -> None:
         """Compete for a queue that outlives its last worker by ``expires`` seconds."""
@@ -172,6 +180,9 @@ class Wire:
         It is confirmed before the old one is acknowledged. Until then our own place is taken, so that the broker
         gives it to somebody idle, if there is anybody.
         """
+        if self.blocked:  # nothing is confirmed before the alarm is over
+            self.channel.basic_reject(tag, requeue=True)
+            return
         if self._back is None:  # a channel of its own: confirmations would slow down the replies on the other
             self._back = self._driver.create_channel(self._raw)
         message = self._message(frame, reply_to)
@@ -191,16 +202,34 @@ class Wire:
         self.channel.basic_publish(self._message(frame, ""), exchange="", routing_key=queue)
         self.reads += 1
 
-    def publish(self, exchange: str, frame: bytes, timeout: float) -> None:
-        """Send to a fanout exchange and wait until the broker has it. No exchange: nobody is listening."""
+    def publish(self, exchange: str, frame: bytes, timeout: float) -> bool:
+        """Send to a fanout exchange and wait until the broker has it. No exchange: nobody is listening.
+
+        ``False``: it has stopped taking messages, and will look at this one when it takes them again.
+        """
+        deadline = time.monotonic() + timeout
+        self._inflow.returned.clear()  # an earlier one's, of which the sender was told that it may not arrive
+        self._sent += 1
+        self.unconfirmed[self._sent] = frame
         try:
-            self.channel.basic_publish_confirm(
-                self._message(frame, ""), exchange=exchange, routing_key="", confirm_timeout=timeout
-            )
+            self.channel.basic_publish(self._message(frame, ""), exchange=exchange, routing_key="")
+            # The driver's own way takes any confirmation for that of the last message.
+            while self._sent in self.unconfirmed:
+                if self.blocked:
+                    return False
+                if not self.buffered() and not readable(self.fileno(), max(0.0, deadline - time.monotonic())):
+                    raise TimeoutError("the broker does not confirm what it was sent")
+                self.drain()
         except self._driver.channel_errors as error:
             if getattr(error, "reply_code", 0) != _NOT_FOUND:
                 raise
             self.channel = self._driver.create_channel(self._raw)  # the broker closed the old one over it
+            self._sent = 0
+            self.unconfirmed.clear()
+            self._hear_confirmations()
+        if self._inflow.returned:
+            raise ConnectionError("the broker could not take what it was sent")
+        return True
 
     def ack(self, tag: int) -> None:
         """Tell the broker that a message is done with."""

@@ -119,6 +119,8 @@ class AmqpLink(Link):
             elif role.kind == "feed":
                 own = settings.own_name("feed", self.token)
                 wire.take_feed(settings.channel_exchange(role.name), own, settings.max_queued)
+            else:
+                wire.take_nothing()
             return wire.settled()
         except BaseException:
             wire.kill()
@@ -162,10 +164,11 @@ class AmqpLink(Link):
 
     def send(self, service: str, frame: bytes, timeout: float) -> None:
         queue = self.settings.service_queue(service)
+        deadline = time.monotonic() + timeout
         with self._turn(timeout):
             self._tell_sender()
             address = self.address
-            wire = self._connect(timeout)
+            wire = self._connect(max(0.0, deadline - time.monotonic()))
             if self.address != address:
                 raise ConnectionLost(f"connected to {self.settings.shown} again, and replies go elsewhere now")
             if wire.blocked:
@@ -210,9 +213,11 @@ class AmqpLink(Link):
             if wire.blocked:
                 raise Unavailable(f"{self.settings.shown} takes no messages: it is out of memory or disk space")
             try:
-                wire.publish(exchange, frame, timeout)
+                taken = wire.publish(exchange, frame, timeout)
             except Exception as error:
                 raise self._lose(error) from error
+            if not taken:
+                raise ConnectionLost(f"{self.settings.shown} is out of memory or disk space: it may deliver this later")
 
     # ---- receiving -----------------------------------------------------------------------------------------------
 

@@ -130,7 +130,9 @@ class RedisLink(Link):
     def send(self, service: str, frame: bytes, timeout: float) -> None:
         queue = self.settings.service_queue(service)
         message = pack(frame, "", queue, self.address)
+        deadline = time.monotonic() + timeout
         with self._turn(timeout) as asking:
+            timeout = max(0.0, deadline - time.monotonic())
             self._sent.note(service)
             # One round trip for both, and in this order: an inbox that comes in between finds the request.
             present, *_ = asking.ask(

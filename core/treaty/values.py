@@ -1,0 +1,71 @@
+"""Values that a stranger puts into a message, as JSON: parameters, a result, an error's fields, the data of an event.
+
+This room must not know the shapes of messages. What the other end could not read is refused here, where the one who
+gave it can be told.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from treaty.errors import EncodingError
+
+#: They hold nothing else, and the encoder writes them as they are or refuses them.
+_ATOMS: Final = frozenset({type(None), bool, int, str})
+
+_ENCODER: Final = msgspec.json.Encoder()
+#: Reads over a text and makes no objects of it: for records, a fifth of what reading it takes.
+_SKIM: Final = msgspec.json.Decoder(Raw)
+
+
+def write(value: Any) -> bytes:
+    """Write a value as JSON.
+
+    Raises:
+        EncodingError: there is something in it that JSON cannot carry.
+    """
+    try:
+        text = _ENCODER.encode(value)
+        # msgspec writes NaN and the infinities as null: the value would be lost without a word.
+        lost = b"null" in text and _lost_number(msgspec.to_builtins(value, enc_hook=_read))
+        # It copies a msgspec.Raw as it stands, whatever that holds.
+        _SKIM.decode(text)
+        if not text.isascii():
+            text.decode()
+    except RecursionError:
+        raise EncodingError("nested too deeply, or a value that contains itself") from None
+    except Exception as error:
+        # Any: the value's own methods run here, such as the utcoffset of a time zone.
+        raise EncodingError(f"cannot be written as JSON: {error}") from error
+    if lost:
+        raise EncodingError("NaN and the infinities have no place in JSON")
+    return text
+
+
+def part(value: Any) -> Any:
+    """Return what stands for a value in a message: the value itself, or its JSON, out of which no ``Raw`` can break.
+
+    Raises:
+        EncodingError: there is something in it that JSON cannot carry.
+    """
+    if type(value) in _ATOMS or (type(value) is float and math.isfinite(value)):
+        return value
+    return Raw(write(value))
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, Raw):
+        return None
+    raise NotImplementedError
+
+
+def _lost_number(value: Any) -> bool:
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, dict):
+        return any(map(_lost_number, value.values()))
+    return isinstance(value, list | tuple | set | frozenset) and any(map(_lost_number, value))

@@ -1,0 +1,80 @@
+"""What a stranger puts into a message is JSON, or refused at the end that gave it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from treaty import EncodingError
+from treaty.values import part, write
+
+from .strategies import buried, lost_numbers, plain
+
+BAD = [b"nul", b'{"a":', b"01", b"NaN", b"'a'", b'"\xff"', b'"\\q"', b"[1", b"[" * 100_000]
+#: With what stands around it, it may read as JSON.
+MORE_OR_LESS = [b"", b"1,2", b'1,"error":{}', b'1],"method":["x"', b"1}"]
+
+
+class Page(msgspec.Struct):
+    text: Any
+
+
+@dataclasses.dataclass
+class Leaf:
+    text: Any
+
+
+@settings(deadline=None)
+@given(plain)
+def test_what_stands_for_a_value_is_written_like_the_value(value: Any) -> None:
+    assert msgspec.json.encode(part(value)) == write(value) == msgspec.json.encode(value)
+
+
+@settings(deadline=None)
+@given(buried(lost_numbers))
+def test_a_number_that_json_lacks_is_refused(value: Any) -> None:
+    with pytest.raises(EncodingError, match="NaN and the infinities"):
+        part(value)
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**70, 0.5, 1e300, True, None, "null", ""], ids=repr)
+def test_what_can_hold_nothing_else_is_left_alone(number: Any) -> None:
+    assert part(number) is number
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.data())
+@pytest.mark.parametrize("text", BAD, ids=repr)
+def test_a_raw_that_is_no_json_is_refused_wherever_it_is(text: bytes, data: st.DataObject) -> None:
+    raw = Raw(text)
+    holder = data.draw(st.sampled_from([raw, Page(raw), Leaf(raw), {"a": Page([raw])}]))
+    with pytest.raises(EncodingError):
+        part(data.draw(buried(st.just(holder))))
+
+
+@pytest.mark.parametrize("text", MORE_OR_LESS, ids=repr)
+def test_no_raw_reaches_out_of_its_value(text: bytes) -> None:
+    with pytest.raises(EncodingError):
+        part(Raw(text))
+
+
+@pytest.mark.parametrize("text", [b"null", b'{"a": [null]}', b' "\xc3\xa9" ', b"[[1], 2.5]"], ids=repr)
+def test_a_raw_that_is_json_is_written_as_it_stands(text: bytes) -> None:
+    for value, written in (
+        (Raw(text), text),
+        ([Raw(text)], b"[" + text + b"]"),
+        (Page(Raw(text)), b'{"text":%b}' % text),
+    ):
+        assert msgspec.json.encode(part(value)) == written
+
+
+def test_a_lost_number_beside_a_raw_is_seen() -> None:
+    with pytest.raises(EncodingError, match="NaN and the infinities"):
+        part([Raw(b"null"), math.nan])

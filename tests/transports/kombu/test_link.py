@@ -1,0 +1,166 @@
+"""Connections that break, brokers that say nothing, and ends that close meanwhile."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import pytest
+
+from treaty import ClosedError, ConnectionLost, Transport, TransportError, Unavailable
+from treaty_contracts.relay import Relay
+from treaty_kombu import connect
+from treaty_kombu.settings import read_url
+
+from .outside import connected, eventually, losses, open_files, seconds, sever
+
+
+@pytest.fixture
+def relay(broker: Any) -> Iterator[Relay]:
+    settings = read_url(broker.url)
+    made = Relay((settings.host, settings.port))
+    yield made
+    made.close()
+
+
+def through(relay: Relay, url: str) -> str:
+    settings = read_url(url)
+    return url.replace(f":{settings.port}", f":{relay.address[1]}")
+
+
+@pytest.mark.parametrize("scheme", ["kombu+redis", "kombu+amqp"])
+def test_a_broker_that_does_not_answer_is_unavailable_in_time(scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/0"
+        with connect(url, connect_timeout=1, io_timeout=1) as transport, transport.dial() as line:
+            assert seconds(lambda: line.send("echo", b"x", 0), Unavailable) < 0.8
+            with pytest.raises(Unavailable):
+                line.send("echo", b"x", 0.3)
+            assert line.receive(0.05) is None
+            with pytest.raises(Unavailable):
+                transport.serve("echo")
+            with pytest.raises(Unavailable):
+                transport.subscribe("news")
+
+
+def test_a_lost_connection_is_reported_once_and_made_again(broker: Any, make: Callable[..., Transport]) -> None:
+    transport = make(broker.url)
+    with connected(transport.dial()) as line, transport.serve("echo") as inbox:
+        assert line.receive(0.02) is None
+        assert inbox.receive(0.02) is None
+        sever(broker, line, inbox)
+        assert losses(line.receive) == [ConnectionLost]
+        assert losses(inbox.receive) == [ConnectionLost]
+        line.send("echo", b"x", 5)
+        delivery = inbox.receive(5)
+        assert delivery is not None
+        delivery.reply(b"back again")
+        delivery.settle()
+        assert line.receive(5) == b"back again"
+
+
+def test_a_reader_inside_notices_at_once(broker: Any, make: Callable[..., Transport]) -> None:
+    transport = make(broker.url)
+    with connected(transport.dial()) as line:
+        found: list[BaseException] = []
+
+        def wait() -> None:
+            try:
+                line.receive(10)
+            except TransportError as error:
+                found.append(error)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        eventually(line.link._receiving.locked)  # type: ignore[attr-defined]
+        sever(broker, line)
+        thread.join(2)
+        assert [type(error) for error in found] == [ConnectionLost]
+        assert found[0].__cause__ is not None
+
+
+def test_a_silent_broker_holds_up_nobody_beyond_their_timeout(
+    broker: Any, relay: Relay, make: Callable[..., Transport]
+) -> None:
+    transport = make(through(relay, broker.url))
+    with connected(transport.dial()) as used, transport.serve("echo"):
+        used.send("echo", b"under way", 5)
+        relay.stall()
+        assert seconds(transport.dial) < 2
+        fresh = transport.dial()
+        for _ in range(2):
+            assert seconds(lambda: fresh.send("echo", b"x", 0.3), Unavailable) < 2.5
+            assert seconds(lambda: fresh.receive(0.3), ConnectionLost) < 2.5
+        for _ in range(3):  # past the times at which a line looks after what it has sent
+            assert seconds(lambda: used.receive(0.6), ConnectionLost) < 2.5
+        relay.resume()
+
+
+def test_a_silent_broker_holds_up_no_close(broker: Any, relay: Relay, make: Callable[..., Transport]) -> None:
+    transport = make(through(relay, broker.url))
+    ends: list[Any] = [connected(transport.dial()), transport.serve("echo"), transport.subscribe("news")]
+    threads = [
+        threading.Thread(target=seconds, args=(partial(end.receive, 20), TransportError, ClosedError)) for end in ends
+    ]
+    for end, thread in zip(ends, threads, strict=True):
+        thread.start()
+        eventually(end.link._receiving.locked)
+    relay.stall()
+    for end, thread in zip(ends, threads, strict=True):
+        assert seconds(end.close) < 5
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def test_nothing_is_lost_for_good_by_a_silence(broker: Any, relay: Relay, make: Callable[..., Transport]) -> None:
+    transport = make(through(relay, broker.url))
+    with connected(transport.dial()) as line, transport.serve("echo") as inbox:
+        relay.stall()
+        seconds(lambda: line.send("echo", b"meanwhile", 0.2), TransportError)
+        for receive in (line.receive, inbox.receive):
+            seconds(partial(receive, 0.2), TransportError)
+        relay.resume()
+
+        def answered() -> bool:
+            frames = set()
+            with suppress(TransportError):
+                line.send("echo", b"again", 1)
+                while (delivery := inbox.receive(0.2)) is not None:
+                    delivery.reply(delivery.frame)
+                    delivery.settle()
+                while (frame := line.receive(0.2)) is not None:
+                    frames.add(frame)
+            return b"again" in frames
+
+        eventually(answered, within=10)
+
+
+@pytest.mark.parametrize("what", ["line", "serve", "subscribe"])
+def test_close_ends_a_blocked_receive(broker: Any, make: Callable[..., Transport], what: str) -> None:
+    transport = make(broker.url)
+    gc.collect()  # what earlier tests left closes before the count, not within it
+    files = open_files()
+    end: Any = transport.dial() if what == "line" else getattr(transport, what)("name")
+    found: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            end.receive(20)
+        except ClosedError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    eventually(end.link._receiving.locked)
+    end.close()
+    end.close()
+    thread.join(10)  # half of what it would wait
+    assert [type(error) for error in found] == [ClosedError]
+    with pytest.raises(ClosedError):
+        end.receive(0)
+    assert open_files() <= files

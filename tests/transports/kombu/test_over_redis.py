@@ -1,0 +1,179 @@
+"""Redis: pops that lose nothing, and who is there."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from treaty import ClosedError, ConnectionLost, Transport, TransportError, Unavailable
+
+from .load import TIMEOUT, under_load
+from .outside import Redis, connected, echo, eventually
+from .servers import OwnRedis
+
+
+def test_a_pop_under_way_loses_nothing(redis_broker: Redis, make: Callable[..., Transport]) -> None:
+    """An inbox that stopped waiting leaves no pop behind that would swallow the next request."""
+    transport = make(redis_broker.url)
+    with transport.dial() as line, transport.serve("echo") as idle, transport.serve("echo") as other:
+        for number in range(20):
+            assert idle.receive(0.005) is None
+            line.send("echo", b"%d" % number, 5)
+            delivery = other.receive(2)
+            assert delivery is not None
+            assert delivery.frame == b"%d" % number
+            delivery.settle()
+
+
+def test_closing_under_load_gives_requests_back(redis_broker: Redis, make: Callable[..., Transport]) -> None:
+    transport = make(redis_broker.url)
+    sent, taken = 60, []
+    with transport.dial() as line, transport.serve("echo", capacity=100) as last:
+        for round_ in range(6):
+            inbox = transport.serve("echo", capacity=100)
+
+            def take(inbox: Any = inbox) -> None:
+                try:
+                    while True:
+                        delivery = inbox.receive(1)
+                        if delivery is not None:
+                            taken.append(delivery.frame)
+                            delivery.settle()
+                except ClosedError:
+                    return
+
+            thread = threading.Thread(target=take)
+            thread.start()
+            for number in range(10):
+                line.send("echo", b"%d" % (round_ * 10 + number), 5)
+                if number == 5:
+                    closer = threading.Thread(target=inbox.close)
+                    closer.start()
+            closer.join()
+            thread.join()
+        while (delivery := last.receive(0.2)) is not None:
+            taken.append(delivery.frame)
+            delivery.settle()
+    assert sorted(map(int, taken)) == list(range(sent))
+
+
+def test_presence_is_a_key_that_expires(redis_broker: Redis, make: Callable[..., Transport], prefix: str) -> None:
+    transport = make(redis_broker.url)
+    key = f"{prefix}.alive.echo"
+    first, second = transport.serve("echo"), transport.serve("echo")
+    assert redis_broker.client.scard(key) == 2
+    assert 0 < redis_broker.client.pttl(key) <= 3000
+    with transport.dial() as line:
+        first.close()
+        line.send("echo", b"x", 5)  # the other is still there
+        second.close()
+        assert not redis_broker.client.exists(key)
+
+        with pytest.raises(Unavailable, match="nobody serves 'echo'"):
+            line.send("echo", b"y", 0)  # and that was the last of them
+        with pytest.raises(Unavailable, match="nobody serves 'misspelt'"):
+            line.send("misspelt", b"x", 5)
+        assert f"{prefix}.service.misspelt" not in redis_broker.left(prefix)
+        with transport.serve("misspelt"):
+            line.send("misspelt", b"x", 5)  # a refusal is not remembered
+
+
+def test_presence_is_kept_up(redis_broker: Redis, make: Callable[..., Transport], prefix: str) -> None:
+    transport = make(redis_broker.url)
+    with transport.serve("echo"):
+        redis_broker.client.delete(f"{prefix}.alive.echo")  # as a restart of the server would
+        eventually(lambda: redis_broker.client.exists(f"{prefix}.alive.echo"), within=2)
+
+
+def test_what_was_sent_to_nobody_is_taken_back_at_once(redis_broker: Redis, make: Callable[..., Transport]) -> None:
+    transport = make(redis_broker.url)
+    with transport.dial() as line:
+        assert echo(transport, line) == b"re:hello"
+        for number in range(3):
+            with pytest.raises(Unavailable):
+                line.send("echo", b"old %d" % number, 0)
+        with transport.serve("echo") as inbox:
+            assert inbox.receive(0.1) is None
+
+
+def test_what_cannot_be_taken_back_may_have_been_delivered(
+    redis_broker: Redis, make: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connected(make(redis_broker.url).dial()) as line:
+        asking: Any = line.link._asking  # type: ignore[attr-defined]
+        ask = asking.ask
+
+        def fail(timeout: float, *commands: tuple[Any, ...], **more: float) -> Any:
+            if commands[0][0] == "LREM":
+                raise Unavailable("not connected")
+            return ask(timeout, *commands, **more)
+
+        monkeypatch.setattr(asking, "ask", fail)
+        with pytest.raises(ConnectionLost):
+            line.send("echo", b"x", 0)
+        monkeypatch.undo()
+        with pytest.raises(Unavailable) as caught:
+            line.receive(2.5)
+        assert caught.value.frame == b"x"
+
+
+@pytest.mark.parametrize("what", ["line", "serve"])
+def test_close_ends_a_blocked_receive_though_the_server_does_not_listen(
+    redis_broker: Redis, make: Callable[..., Transport], what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader is waited for, or else the connection would be closed under its hands."""
+    transport = make(redis_broker.url)
+    end: Any = connected(transport.dial()) if what == "line" else transport.serve("name")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise Unavailable("the server does not listen")
+
+    monkeypatch.setattr(end.link._asking, "ask", fail)
+    found: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            end.receive(20)
+        except (TransportError, ClosedError) as error:
+            found.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    eventually(lambda: end.link._popped_at is not None)
+    end.close()
+    thread.join(2)
+    assert [type(error) for error in found] == [ClosedError]
+
+
+# ---- a server of our own, which is hurt --------------------------------------------------------------------------
+
+
+def test_calls_are_answered_again_after_a_server_was_killed(own_redis: OwnRedis) -> None:
+    with under_load(own_redis.url) as load:
+        own_redis.kill()
+        eventually(lambda: load.outcomes["Unavailable"])
+        own_redis.start()
+
+
+def test_calls_are_answered_again_after_an_operator_has_cut_all_connections(own_redis: OwnRedis) -> None:
+    with under_load(own_redis.url) as load:
+        own_redis.tell("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        eventually(lambda: load.outcomes["ConnectionLost"])
+
+
+def test_calls_end_in_time_without_memory_and_are_answered_after_it(own_redis: OwnRedis) -> None:
+    with under_load(own_redis.url) as load:
+        own_redis.tell("CONFIG", "SET", "maxmemory", "1")
+        eventually(lambda: load.outcomes["Unavailable"])
+        own_redis.tell("CONFIG", "SET", "maxmemory", "0")
+
+
+def test_no_call_waits_longer_for_a_server_that_stands_still(own_redis: OwnRedis) -> None:
+    with under_load(own_redis.url) as load:
+        own_redis.process.send_signal(signal.SIGSTOP)
+        eventually(lambda: len(load.outcomes["DeadlineExceeded"]) >= 8, within=4 * TIMEOUT)
+        own_redis.process.send_signal(signal.SIGCONT)
