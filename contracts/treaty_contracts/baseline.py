@@ -48,7 +48,7 @@ def read(path: str | Path) -> tuple[Known, ...]:
         raise SetupError(f"the baseline {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     try:
         entries = msgspec.convert(tomllib.loads(text), _File).known
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
         raise SetupError(
             f"the baseline {path} is not one: {error}; each entry is [[known]] with rule, reason, link and expires"
         ) from error

@@ -65,7 +65,7 @@ class Expectations:
             found = raised
         if found is None:
             self.never(f"{what}: {wanted}", f"no error, but {shown(result)}")
-        self.that(isinstance(found, kinds), f"{what}: {wanted}", f"{type(found).__name__}: {found}")
+        self.that(isinstance(found, kinds), f"{what}: {wanted}", said(found))
         return found
 
     def never(self, expected: str, observed: object) -> NoReturn:
@@ -87,11 +87,25 @@ class Expectations:
         self.in_time(took, limit, what)
 
 
+def plain(text: str) -> str:
+    """Return a text that every file and screen can take: what is half a character is spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def said(raised: BaseException) -> str:
+    """Return class and text of an exception, also of one that cannot even be printed."""
+    try:
+        text = str(raised)
+    except Exception as error:  # whatever its author made of it
+        text = f"(its text cannot be had: {type(error).__name__})"
+    return plain(f"{type(raised).__name__}: {text}")
+
+
 def shown(value: object) -> str:
     """Return a repr that fits on a screen."""
     if isinstance(value, bytes) and len(value) > _SHOWN:
         return f"{value[: _SHOWN // 4]!r}… ({len(value):,} bytes)"
-    text = repr(value) if not isinstance(value, str) else value
+    text = plain(repr(value) if not isinstance(value, str) else value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text):,} characters)"
 
 

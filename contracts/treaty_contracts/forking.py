@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from treaty_contracts.expect import Violated
+from treaty_contracts.expect import Violated, said
 
 
 class Child:
@@ -71,7 +71,7 @@ def _live(work: Callable[[], Any], write: int, limit: float) -> None:
     try:
         report = work()
     except BaseException as raised:  # the child must not return into the suite
-        report = f"{type(raised).__name__}: {raised}"
+        report = said(raised)
     os.write(write, json.dumps(report).encode())
     # Not exit(): what the parent registered for its end is none of the child's business.
     os._exit(0)

@@ -6,6 +6,7 @@ ends everything. How the process ended, and what it printed, becomes one event. 
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -21,9 +22,10 @@ from typing import IO, Any, Final, NoReturn
 
 import msgspec
 
-from treaty_contracts.isolation import described, printed
+from treaty_contracts.isolation import MEDDLED, described, printed
 from treaty_contracts.orphans import adopt
 from treaty_contracts.session import Began, Ended, Event, Noted, Order, Over, Refused, run
+from treaty_contracts.target import SetupError
 
 #: Seconds that an import may take.
 IMPORT: Final = 60.0
@@ -43,7 +45,7 @@ def events(order: Order, patience: float = IMPORT) -> Iterator[Event]:
         order: what to run.
         patience: seconds that the import may take.
     """
-    with tempfile.TemporaryFile() as output, nothing_left() as home:
+    with nothing_left() as home, tempfile.TemporaryFile() as output:
         reading, writing = os.pipe()
         living, life = os.pipe()
         written = msgspec.json.encode(order).decode()
@@ -68,7 +70,15 @@ def events(order: Order, patience: float = IMPORT) -> Iterator[Event]:
 
 @contextmanager
 def nothing_left() -> Iterator[str]:
-    """Give a folder for what Hypothesis keeps, so that nothing is left where the command was started."""
+    """Give a folder for what Hypothesis keeps, so that nothing is left where the command was started.
+
+    Raises:
+        SetupError: there is no directory for temporary files.
+    """
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        raise SetupError(f"there is no directory for temporary files: {error.strerror}") from None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         yield home
 
@@ -79,14 +89,15 @@ def _told(
     subject, imported = order.spec, False
     for event in _read(process, reading, patience):
         if isinstance(event, Over):
-            if imported and printed(output):
-                yield Noted(text=f"the import printed something: {_last_line(output)}")
             with suppress(subprocess.TimeoutExpired):
                 # What it registered for its end is run undisturbed, a broker that is to be stopped, say.
                 process.wait(_LEAVE)
             yield event
             return
         if isinstance(event, Began):
+            # Before the target begins, as whoever listens keeps remarks for the next report.
+            if not imported and printed(output):
+                yield Noted(text=f"the import printed something: {_last_line(output)}")
             subject, imported = event.target, True
         elif isinstance(event, Ended | Refused):
             subject = order.spec
@@ -95,7 +106,12 @@ def _told(
         text = f"the import has not come to an end in {patience:g} s"
     else:
         when = "while the contract was run on it" if imported else "while it was imported"
-        text = f"the process ended {when}, with {described(process.wait())}"
+        code = process.wait()
+        text = (
+            f"descriptors were closed {when} that belong to the program: its standard output, or its pipes"
+            if code == MEDDLED
+            else f"the process ended {when}, with {described(code)}"
+        )
     last = _last_line(output)
     yield Refused(target=subject, text=f"{text}; the last that it printed: {last}" if last else text)
     yield Over()
@@ -178,9 +194,9 @@ def _main() -> None:
             line = memoryview(msgspec.json.encode(event) + b"\n")
             while line:
                 line = line[os.write(writing, line) :]
-    except OSError:
-        # Nobody listens any more.
-        raise SystemExit(0) from None
+    except OSError as error:
+        # Nobody listens any more, unless somebody has closed what is written to.
+        raise SystemExit(MEDDLED if error.errno == errno.EBADF else 0) from None
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ _LENGTH: Final = 8
 _LOOK: Final = 0.05
 _KEPT: Final = 8_000
 _LAST_WORDS: Final = 1.0
+#: As it was before a target could put something else in its place.
+_SYSTEM_FORK: Final = os.fork
 
 
 class Ended(NamedTuple):
@@ -102,18 +104,19 @@ def _fork() -> int:
     with warnings.catch_warnings():
         # Python warns of forks beside threads from 3.12 on. The child uses none of their locks: it brings its own.
         warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
+        return _SYSTEM_FORK()
 
 
 def _live(work: Callable[[], bytes], writing: int, living: int, output: IO[bytes]) -> None:
     """Be the child. Never returns into the caller's code, whatever happens."""
+    own = _owned(output.fileno(), writing)
     try:
         with suppress(OSError):
             os.setpgid(0, 0)
         threading.Thread(target=_end_with_parent, args=(living,), name="contract-life", daemon=True).start()
         # Out of the way of whoever closes descriptors that are not its own.
-        writing = fcntl.fcntl(writing, fcntl.F_DUPFD_CLOEXEC, _HIGH)
-        file = os.fstat(output.fileno()).st_ino
+        with suppress(OSError):  # there may be none as high
+            writing = fcntl.fcntl(writing, fcntl.F_DUPFD_CLOEXEC, _HIGH)
         # What was inherited stays as it is: no finaliser of the parent's objects runs here.
         gc.freeze()
         os.dup2(output.fileno(), 1)
@@ -136,17 +139,20 @@ def _live(work: Callable[[], bytes], writing: int, living: int, output: IO[bytes
     except BaseException:
         with suppress(BaseException):
             sys.excepthook(*sys.exc_info())
-        os._exit(FAULT if _is_open(file) else MEDDLED)
+        os._exit(FAULT if own == _owned(2, writing) else MEDDLED)
     # Not exit(): what the parent registered for its end is none of the child's business.
     os._exit(0)
 
 
-def _is_open(file: int) -> bool:
-    """Whether standard error still is what it was made to be."""
-    try:
-        return os.fstat(2).st_ino == file
-    except OSError:
-        return False
+def _owned(*descriptors: int) -> list[int]:
+    """Return which files descriptors lead to; 0 for one that is closed."""
+    found = []
+    for descriptor in descriptors:
+        try:
+            found.append(os.fstat(descriptor).st_ino)
+        except OSError:
+            found.append(0)
+    return found
 
 
 def _end_with_parent(living: int) -> None:

@@ -7,7 +7,6 @@ program, becomes one set-up error. This room must not know how targets are judge
 from __future__ import annotations
 
 import importlib
-import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, entry_points
@@ -16,13 +15,13 @@ from typing import Any, Final, NamedTuple
 
 from packaging.requirements import Requirement
 
+from treaty_contracts.aftermath import Aftermath
+from treaty_contracts.expect import plain, said
 from treaty_contracts.kinds import TARGETS, AnyTarget
 from treaty_contracts.target import SetupError
 
 #: Where installed packages name their targets.
 GROUP: Final = "treaty.contracts"
-#: The signals whose handlers belong to whoever runs the program.
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE)
 
 
 class Found(NamedTuple):
@@ -91,17 +90,14 @@ def load(spec: str) -> Loaded:
         SetupError: malformed, not there, does not import, or no target. The text says what to write instead.
     """
     module, attribute = check_spec(spec)
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    # What runs the rules has to go on as if nothing had happened, whatever the import does to the program.
+    aftermath = Aftermath(f"the import of {module!r}")
     value = _attribute(_tried(f"the import of {module!r}", lambda: _imported(module)), module, attribute)
     lines = (f"from {module} import {attribute.partition('.')[0]}",)
     reached = attribute
     if callable(value) and not isinstance(value, TARGETS):
         value, reached = _tried(f"{spec}()", value), f"{attribute}()"
-    changed = [number for number, handler in before.items() if signal.getsignal(number) is not handler]
-    for number in changed:
-        # What runs the rules has to be ended by a signal, whatever the target thinks of it.
-        signal.signal(number, before[number])
-    warnings = tuple(f"the import of {module!r} changed what {number.name} does" for number in changed)
+    warnings = aftermath.mended()
     return Loaded(_found(value, spec, lines, reached), warnings)
 
 
@@ -125,7 +121,7 @@ def _tried(what: str, action: Callable[[], Any]) -> Any:
         raise
     except BaseException as raised:  # also what would end the program
         where = _where(raised)
-        raise SetupError(f"{what} raised {type(raised).__name__}: {raised}{where}") from None
+        raise SetupError(f"{what} raised {said(raised)}{plain(where)}") from None
 
 
 def _where(raised: BaseException) -> str:

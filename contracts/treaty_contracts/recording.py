@@ -14,6 +14,7 @@ from itertools import count
 from typing import Final, NamedTuple
 
 from treaty import Delivery, Inbox, Line, Transport
+from treaty_contracts.expect import said
 from treaty_contracts.operations import Operations
 from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
 
@@ -75,7 +76,7 @@ class Trace:
 
     def _note_raised(self, end: str, verb: str, error: BaseException) -> None:
         at = time.monotonic() - self._started
-        text = f"{type(error).__name__}: {error}".partition("\n")[0][:_SAID]
+        text = said(error).partition("\n")[0][:_SAID]
         with _LOCK:
             self._raised.append((at, f"{at * 1000:9.1f} ms  {end:<10} !! {verb:<8} {text}"))
 

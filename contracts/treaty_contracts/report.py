@@ -187,7 +187,7 @@ def _unfinished(path: str, header: Header) -> str:
 def _decoded(raw: bytes, where: str, *, last: bool) -> _Any:
     try:
         plain = msgspec.json.decode(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         # The last line of a run that was killed may be half a line.
         hint = ": the run was not finished" if last else f": {error}"
         raise ReportError(f"{where} is no JSON{hint}") from error

@@ -21,7 +21,7 @@ import msgspec
 from hypothesis.errors import Flaky, HypothesisException
 
 from treaty import TreatyError
-from treaty_contracts.expect import Violated
+from treaty_contracts.expect import Violated, plain, said
 from treaty_contracts.isolation import FAULT, GRACE, MEDDLED, Ended, in_child
 from treaty_contracts.kinds import KINDS, AnyTarget, before, kind_of
 from treaty_contracts.profile import PROFILES, Profile
@@ -281,20 +281,20 @@ class _Attempt:
             if self._bench.expect.observations == 0:
                 return self._made(Status.ERROR, reason="the rule judged nothing, so it cannot have passed")
             return self._made(Status.PASSED)
-        notes = tuple(getattr(raised, "__notes__", ()))
+        notes = tuple(plain(str(note)) for note in getattr(raised, "__notes__", ()))
         if isinstance(raised, Violated):
             return self._failed(raised.expected, raised.observed, notes)
         if isinstance(raised, SetupError):
-            return self._failed("a target that can be opened", str(raised), notes)
+            return self._failed("a target that can be opened", plain(str(raised)), notes)
         if isinstance(raised, Flaky):
-            return self._failed("the same end each time the same case is run", f"both: {raised}", notes)
+            return self._failed("the same end each time the same case is run", plain(f"both: {raised}"), notes)
         if self._opening(raised):
-            observed = f"your target's open raised {type(raised).__name__}: {raised}"
+            observed = f"your target's open raised {said(raised)}"
             return self._failed("a target that can be opened", observed, (*notes, of_error(raised)), opening=True)
         if _is_ours(raised):
-            stack = "".join(traceback.format_exception(raised)[-_STACK:])
-            return self._made(Status.ERROR, reason=f"{type(raised).__name__}: {raised}", notes=(stack,))
-        return self._failed("no exception here", f"{type(raised).__name__}: {raised}", (*notes, of_error(raised)))
+            stack = plain("".join(traceback.format_exception(raised)[-_STACK:]))
+            return self._made(Status.ERROR, reason=said(raised), notes=(stack,))
+        return self._failed("no exception here", said(raised), (*notes, of_error(raised)))
 
     def _opening(self, raised: BaseException) -> bool:
         """Whether the target's own ``open`` raised, or cannot even be called."""

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from treaty_contracts.expect import plain
+
 _HERE: Final = Path(__file__).parent
 _FILE: Final = re.compile(r'^\s*File "(?P<file>[^"]+)"')
 _KEPT: Final = 60
@@ -31,7 +33,7 @@ def of_error(raised: BaseException) -> str:
         theirs = [frame for frame in one.stack if not is_ours(frame.filename)]
         one.stack = traceback.StackSummary.from_list(theirs)
         one = one.__cause__ or one.__context__
-    return "".join(list(told.format())[-_KEPT:])
+    return plain("".join(list(told.format())[-_KEPT:]))
 
 
 def of_threads(text: str) -> str:

@@ -168,4 +168,10 @@ class Target:
             raise SetupError(
                 f"target {self.name!r}: open returned {type(made).__name__}; it must return a treaty.Transport"
             )
+        declared = getattr(made, "guarantees", None)
+        if not isinstance(declared, Guarantees):
+            raise SetupError(
+                f"target {self.name!r}: the guarantees of {type(made).__name__} are {type(declared).__name__}: they are "
+                "a treaty.Guarantees that answers every question, there when open returns"
+            )
         return made

@@ -35,6 +35,7 @@ def test_an_entry_is_read(tmp_path: Path) -> None:
         (ENTRY.replace("2030-01-31", '"soon"'), "expires"),
         (ENTRY.replace("they swap", " "), "CALL-003 needs a reason and a link"),
         (ENTRY + ENTRY, "names CALL-003 more than once"),
+        ("x = " + "[" * 5_000, "is not one: .*recursion"),
     ],
 )
 def test_a_wrong_one_says_what_is_wrong(tmp_path: Path, text: str, complaint: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import threading
@@ -11,7 +12,7 @@ from typing import NoReturn
 import psutil
 import pytest
 
-from treaty_contracts.isolation import in_child
+from treaty_contracts.isolation import MEDDLED, in_child
 
 
 def test_what_it_reports_arrives() -> None:
@@ -37,6 +38,25 @@ def test_an_exception_is_printed_and_no_report() -> None:
     ended = in_child(work, 30)
     assert (ended.report, ended.end) == (None, "exit code 70")
     assert "ZeroDivisionError: here" in ended.printed
+
+
+def test_who_closes_what_belongs_to_the_child_is_not_taken_for_it() -> None:
+    for first in (0, 3):
+        ended = in_child(lambda first=first: os.closerange(first, 1000) or b"", 30)  # type: ignore[misc,func-returns-value]
+        assert ended[:2] == (None, f"exit code {MEDDLED}"), ended.printed
+
+
+def test_few_descriptors_are_enough() -> None:
+    def limited() -> bytes:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        return in_child(lambda: b"r", 30).report or b""
+
+    assert in_child(limited, 30).report == b"r"
+
+
+def test_a_fork_that_was_replaced_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fork", lambda: 1 / 0)
+    assert in_child(lambda: b"r", 30).report == b"r"
 
 
 def test_what_it_prints_is_kept_from_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:

@@ -111,6 +111,8 @@ def broken(lines: list[bytes], how: str) -> list[bytes]:
         return [lines[0], b'{"line": "poem"}\n', *lines[1:]]
     if how == "no JSON":
         return [lines[0], b"hello\n", *lines[1:]]
+    if how == "no end of brackets":
+        return [lines[0], b"[" * 100_000 + b"\n", *lines[1:]]
     if how == "another count":
         return [*lines[:-1], changed(lines[-1], counts={**footer["counts"], "passed": 1})]
     if how == "another total":
@@ -142,6 +144,7 @@ def broken(lines: list[bytes], how: str) -> list[bytes]:
         ("an unknown member", "no line of a report.*extra"),
         ("an unknown line", "line 2 is no line of a report"),
         ("no JSON", "line 2 is no JSON"),
+        ("no end of brackets", "line 2 is no JSON: .*recursion"),
         ("another count", "does not add up: it counts"),
         ("another total", "the totals of MUST are not those of its records"),
         ("another code", "'conformant' and the exit code 1 do not go together"),

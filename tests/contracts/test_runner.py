@@ -53,6 +53,42 @@ def a_rule(check: Callable[[Bench], None], **changes: object) -> Rule:
     return replace(made, **changes)  # type: ignore[arg-type]  # the fields of a rule
 
 
+class Mute(BaseException):
+    """What cannot be printed."""
+
+    def __str__(self) -> str:
+        raise LookupError
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (Mute(), "your target's open raised Mute: (its text cannot be had: LookupError)"),
+        (ValueError("half \udc80"), "your target's open raised ValueError: half \\udc80"),
+    ],
+)
+def test_whatever_open_raises_can_be_told(raised: BaseException, said: str) -> None:
+    def fail(_: Context) -> Transport:
+        raised.add_note("a note \udc80")
+        raise raised
+
+    outcome = Run(Target(name="mute", open=fail)).judge(find("SETUP-001"))
+    assert outcome.status is Status.FAILED and outcome.violation is not None, outcome
+    assert outcome.violation.observed == said
+    assert "a note \\udc80" in outcome.violation.notes
+
+
+def test_a_transport_that_declares_nothing_is_told_what_to_declare() -> None:
+    def bare(context: Context) -> Transport:
+        transport = MEMORY.opened(context)
+        transport.guarantees = None  # type: ignore[assignment]
+        return transport
+
+    outcome = Run(Target(name="bare", open=bare)).judge(find("SETUP-001"))
+    assert outcome.violation is not None
+    assert "the guarantees of MemoryTransport are NoneType: they are a treaty.Guarantees" in outcome.violation.observed
+
+
 def test_passed() -> None:
     outcome = run_rule(MEMORY, a_rule(lambda bench: bench.expect.equal(1, 1, "one")), QUICK)
     assert (outcome.status, outcome.observations) == (Status.PASSED, 1)

@@ -113,6 +113,17 @@ def test_an_import_that_ends_the_process(write: Write, text: str, how: str) -> N
     assert said == f"the process ended while it was imported, with {how}"
 
 
+def test_an_import_that_closes_what_it_is_heard_by(write: Write) -> None:
+    said = refused(Order(spec=f"{write('import os; os.closerange(0, 1000)')}:target"))
+    assert said.startswith("descriptors were closed while it was imported that belong to the program")
+
+
+def test_an_import_that_forks_is_heard_once(write: Write) -> None:
+    name = write("import os\nfrom treaty_memory.contract import targets\nos.fork()")
+    names, events = told(host.events(Order(spec=f"{name}:targets", only=("SETUP-001",))))
+    assert (names.count("Began"), names.count("Ended")) == (1, 1), events
+
+
 def test_an_import_that_never_ends(write: Write) -> None:
     name = write("import threading; threading.Event().wait()")
     assert refused(Order(spec=f"{name}:target"), 1.5) == "the import has not come to an end in 1.5 s"
@@ -120,12 +131,9 @@ def test_an_import_that_never_ends(write: Write) -> None:
 
 def test_an_import_that_prints_is_noted(write: Write) -> None:
     name = write("print('welcome')\nfrom treaty_memory.contract import targets")
-    notes = [
-        event.text
-        for event in host.events(Order(spec=f"{name}:targets", only=("SETUP-001",)))
-        if isinstance(event, Noted)
-    ]
-    assert notes == ["the import printed something: welcome"]
+    noted, began, *_ = host.events(Order(spec=f"{name}:targets", only=("SETUP-001",)))
+    assert isinstance(noted, Noted) and isinstance(began, Began), "a remark is for the report that comes next"
+    assert noted.text == "the import printed something: welcome"
 
 
 def test_who_stops_listening_ends_everything(write: Write, tmp_path: Path) -> None:

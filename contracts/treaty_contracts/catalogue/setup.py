@@ -14,6 +14,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,6 +25,7 @@ from typing import Any, Final, Self
 
 from treaty import Guarantees, TreatyError
 from treaty_contracts import judging
+from treaty_contracts.aftermath import CLOCKS
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
 from treaty_contracts.registry import QUESTIONS, Level, rule
@@ -40,6 +42,7 @@ _STREAMS: Final = (1, 2)
     intent="Nothing else can be judged on a transport that does not do this.",
     causes=(
         "the two ends do not have the same address",
+        "open gives the same transport object twice, and not a new one for each end",
         "the target needs something that is not running",
         "serve returns before the service can be reached",
         "reply_to of a delivery differs from the address of the line",
@@ -214,6 +217,8 @@ def _world() -> dict[str, Any]:
         "the directory for temporary files": Path(tempfile.gettempdir()).is_dir(),
         "threading.excepthook": threading.excepthook,
         "the default timeout of sockets": socket.getdefaulttimeout(),
+        "how deep calls may nest": sys.getrecursionlimit(),
+        **{f"time.{clock}": getattr(time, clock) for clock in CLOCKS},
     }
 
 

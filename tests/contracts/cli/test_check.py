@@ -200,6 +200,35 @@ def test_what_does_not_import_is_a_set_up_error(write: Write, text: str, said: s
 
 
 @pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        ("print('welcome')", 4, "warning     the import printed something: welcome"),
+        ("import os; os.chdir('/')", 4, "changed the working directory"),
+        ("import sys; sys.setrecursionlimit(60)", 4, "changed how deep calls may nest"),
+        ("import sys; sys.stdout = sys.stderr = None", 4, "changed sys.stdout"),
+        ("import sys; sys.path.clear()", 4, "took entries out of sys.path"),
+        ("import warnings; warnings.simplefilter('error')", 4, "changed which warnings are errors"),
+        ("import time; time.monotonic = lambda: 0.0", 5, "replaced time.monotonic"),
+        ("import os; os.rmdir('own')", 5, "removed the directory for temporary files, "),
+        ("import os; os.closerange(0, 1000)", 5, "descriptors were closed while it was imported"),
+        ("import os; os.fork()", 4, "INCOMPLETE"),
+        ("raise type('E', (Exception,), {'__str__': None})", 5, "its text cannot be had"),
+    ],
+)
+def test_what_an_import_may_do_to_the_program(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, code: int, said: str
+) -> None:
+    (tmp_path / "own").mkdir()
+    # For the session alone, which is another process: of this one it may take nothing away.
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "own"))
+    name = write(f"from treaty_memory.contract import memory\n{text}\n")
+    result = check(f"{name}:memory", "--rule", "SETUP-001")
+    assert (result.exit_code, said in result.stdout) == (code, True), result.output
+    assert result.stdout.count("profile quick") == (code == 4)
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
     ("target", "code", "said"),
     [
         ("raising", 1, "OSError: no broker at localhost:1234"),
