@@ -217,8 +217,8 @@ def each_change_once(bench: Bench) -> None:
     needs=NEEDS,
     sentence="A hidden field never stands in a frame that is published, nor in anything that a callback is given.",
     intent="Whoever may listen may not know everything.",
-    causes=("objects are published, and not changes",),
-    mutants=("publishes-hidden-fields",),
+    causes=("objects are published, and not changes", "whoever follows reads objects as their owner does"),
+    mutants=("publishes-hidden-fields", "snapshots-show-hidden-fields"),
     requires=("STORAGE-004",),
 )
 def hidden_fields_are_not_published(bench: Bench) -> None:

@@ -94,6 +94,18 @@ class _Crowded(WrappedTransport):
         return _CrowdedInbox(inner, self.waiting, service)
 
 
+class _LeakyLine(_CrowdedLine):
+    def crowded(self, service: str, frame: bytes, timeout: float) -> None:
+        """Say nothing."""
+
+
+@broken("drops-beyond-its-room", kills=("LINE-017",), shows="neither refused nor arrived")
+class DropsBeyondItsRoom(_Crowded):
+    """Where ten requests wait, a large one that is in a hurry is lost without a word."""
+
+    kind = _LeakyLine
+
+
 @broken("gives-up-and-delivers", kills=("LINE-017",), shows="frames while nobody reads")
 class GivesUpAndDelivers(_Crowded):
     """Where ten requests wait, a large one that is in a hurry is Unavailable, and arrives."""

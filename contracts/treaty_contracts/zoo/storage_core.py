@@ -11,13 +11,13 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from treaty import TreatyError
+from treaty import Incoming, TreatyError
 from treaty.storage import Event, Notice, StorageService, Watch, planning
 from treaty.storage.feed import Feed
 from treaty.storage.follower import Follower
 from treaty.storage.models import Model
 from treaty.storage.notifications import Notifications
-from treaty.storage.records import Beat, Write
+from treaty.storage.records import PAGE, Beat, Write
 from treaty_contracts.zoo.animals import broken_core
 from treaty_contracts.zoo.patching import patched
 
@@ -96,6 +96,27 @@ def publishes_hidden_fields() -> Iterator[None]:
                       *arguments, **more)  # fmt: skip
 
     with patched(planning, "_apply", apply):
+        yield
+
+
+@broken_core(
+    "snapshots-show-hidden-fields", kills=("STORAGE-006",), shows="no hidden field in what a callback is given"
+)
+def snapshots_show_hidden_fields() -> Iterator[None]:
+    """Whoever reads all objects at once, for a snapshot or a comparison, is given the hidden fields as well."""
+    before = StorageService.on_list
+
+    def on_list(
+        self: StorageService,
+        message: Incoming,
+        model: str,
+        after: str = "",
+        limit: int = PAGE,
+        visible: bool = False,  # noqa: ARG001 - that is the defect
+    ) -> dict[str, Any]:
+        return before(self, message, model, after, limit, visible=False)
+
+    with patched(StorageService, "on_list", on_list):
         yield
 
 
