@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,17 +13,22 @@ import pytest
 from hypothesis import strategies as st
 
 import treaty_memory
+import treaty_zmq.contract
 from treaty import FrameTooLarge, Guarantees, Inbox, Transport, Unsupported
 from treaty.transport import check_name
 from treaty_contracts import Context, Level, Rule, SetupError, Status, Target, contract, explain, find, registry, rules
 from treaty_contracts.bench import Bench
+from treaty_contracts.kinds import before
 from treaty_contracts.profile import PROFILES
 from treaty_contracts.recording import Trace
 from treaty_contracts.runner import Run, run_rule
+from treaty_contracts.target import HOOKS, Nothing
+from treaty_contracts.verdict import Outcome
 from treaty_contracts.wrapping import WrappedTransport
 from treaty_contracts.zoo import animals
 
 MEMORY = Target(name="memory", open=lambda context: treaty_memory.connect(f"memory://{context.namespace}"))
+DOCS = Path(__file__).parents[2] / "docs"
 QUICK = PROFILES["quick"]
 HURRIED = replace(QUICK, limit=0.2)
 
@@ -87,6 +93,28 @@ def test_a_transport_that_declares_nothing_is_told_what_to_declare() -> None:
     outcome = Run(Target(name="bare", open=bare)).judge(find("SETUP-001"))
     assert outcome.violation is not None
     assert "the guarantees of MemoryTransport are NoneType: they are a treaty.Guarantees" in outcome.violation.observed
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_what_needs_a_hook_is_unverified_without_it(hook: str) -> None:
+    """And every hook has rules that need it, and stands in the documents."""
+    needed = [rule for rule in rules() if hook in rule.hooks]
+    assert needed
+    none: dict[str, Any] = {hook: None}
+    nothing: dict[str, Any] = {hook: Nothing("there is no cable")}
+    passed = Outcome(rule="x", target="x", status=Status.PASSED, observations=1)
+    for rule in needed:
+        for given, status, reason in (
+            (none, Status.UNVERIFIED, f"the target has no hook {hook}"),
+            (nothing, Status.ABSENT, "there is no cable"),
+        ):
+            run = Run(replace(treaty_zmq.contract.ipc, **given))
+            run.outcomes = dict.fromkeys(before(rule), passed)
+            outcome = run.settled(rule)
+            assert outcome is not None, rule.id
+            assert (outcome.status, outcome.reason) == (status, reason)
+    for page in ("rules.md", "write-a-transport.md"):
+        assert f"`{hook}`" in (DOCS / page).read_text("utf-8")
 
 
 def test_passed() -> None:

@@ -7,15 +7,17 @@ No service and no client is involved: what fails here fails below everything els
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from functools import partial
+from typing import Final
 
-from treaty import ConnectionLost, Delivery, Inbox
+from treaty import ConnectionLost, Delivery, Inbox, TransportError
 from treaty_contracts import judging
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
 from treaty_contracts.catalogue.lines import ends_when_closed
-from treaty_contracts.expect import until
+from treaty_contracts.expect import timed, until
 from treaty_contracts.registry import Level, Strength, rule
 
 
@@ -274,6 +276,57 @@ def first_settle_counts(bench: Bench) -> None:
     again.settle()
     line.send(service, b"marker", bench.times.arrive)
     bench.expect.equal(bench.arrives(inbox).frame, b"marker", "the first request after both")
+
+
+#: The size of an answer that nobody reads, and how many of them there are for each frame of a burst.
+_LARGE: Final = 61_440
+_UNHEARD: Final = 8
+
+
+@rule(
+    "INBOX-011",
+    level=Level.MUST,
+    sentence="A caller that does not read holds up nobody: ``reply`` to it comes back, others are served, and all closes.",
+    intent="One program that stands still in a debugger must not stop the service that it has asked.",
+    causes=(
+        "reply holds a lock while it waits for room",
+        "all answers go through one thread, which waits for the caller that is behind",
+        "reply has no limit of its own",
+    ),
+    mutants=("waits-for-the-deaf",),
+    requires=("SETUP-005", "LINE-001", "LINE-007"),
+)
+def deaf_callers_hold_up_nobody(bench: Bench) -> None:
+    service, answer = bench.name(), bytes(_LARGE)
+    inbox, deaf = bench.inbox(service, capacity=4), bench.line()
+    other = bench.keep(bench.open("client").dial())
+    deaf.send(service, b"asked, and never listened", bench.times.arrive)
+    unheard = bench.arrives(inbox)
+    count = bench.profile.burst * _UNHEARD
+
+    def reply_all() -> int:
+        for number in range(count):
+            try:
+                unheard.reply(answer)
+            except TransportError:  # there is no room, or nobody: how it is told is for other rules
+                return number
+        return count
+
+    bench.did(f"replied {count} times 60 KiB to a caller that does not read, and served another one meanwhile")
+    replying, turns = Aside(reply_all), 0
+    began = time.monotonic()
+    while turns < bench.profile.rounds or not (replying.at or time.monotonic() > began + bench.profile.budget):
+        bench.expect.promptly(
+            lambda: timed(partial(bench.round_trip, other, inbox, service))[1],
+            bench.times.slack,
+            "a round trip of the other caller",
+        )
+        turns += 1
+    bench.did(f"{replying.result(bench.times.arrive * 2)} answers were taken, and {turns} round trips made")
+    unheard.settle()
+    bench.round_trip(other, inbox, service)
+    for name, close in (("inbox", inbox.close), ("line that was not read", deaf.close)):
+        bench.expect.in_time(timed(close)[1], bench.times.slack * 2, f"close of the {name}")
 
 
 def _next_of(bench: Bench, inboxes: list[Inbox]) -> tuple[Inbox, Delivery]:

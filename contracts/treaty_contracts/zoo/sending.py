@@ -120,6 +120,55 @@ class SendWaitsForRoom(_Crowded):
     kind = _StubbornLine
 
 
+class _PatientLine(WrappedLine):
+    def __init__(self, inner: Line, unread: Counter[str]) -> None:
+        super().__init__(inner)
+        self._unread = unread
+
+    def receive(self, timeout: float) -> bytes | None:
+        frame = self.inner.receive(timeout)
+        self._unread[self.address] -= frame is not None
+        return frame
+
+
+class _PatientDelivery(WrappedDelivery):
+    def __init__(self, inner: Delivery, unread: Counter[str], lock: threading.Lock) -> None:
+        super().__init__(inner)
+        self._unread = unread
+        self._lock = lock
+
+    def reply(self, frame: bytes) -> None:
+        with self._lock:
+            if len(frame) > 60_000 and self._unread[self.reply_to] >= 40:
+                threading.Event().wait(1.5)
+            self.inner.reply(frame)
+        self._unread[self.reply_to] += 1
+
+
+class _PatientInbox(WrappedInbox):
+    def __init__(self, inner: Inbox, unread: Counter[str], lock: threading.Lock) -> None:
+        super().__init__(inner)
+        self._unread = unread
+        self._lock = lock
+
+    def delivery(self, inner: Delivery) -> Delivery:
+        return _PatientDelivery(inner, self._unread, self._lock)
+
+
+@broken("waits-for-the-deaf", kills=("INBOX-011",), shows="a round trip of the other caller")
+class WaitsForTheDeaf(WrappedTransport):
+    """While a large reply waits for a caller with forty that it has not read, all other replies wait as well."""
+
+    unread: ClassVar[Counter[str]] = Counter()
+    lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def line(self, inner: Line) -> Line:
+        return _PatientLine(inner, self.unread)
+
+    def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - one as the other
+        return _PatientInbox(inner, self.unread, self.lock)
+
+
 class _HoardedDelivery(WrappedDelivery):
     def __init__(self, inner: Delivery, held: list[tuple[Delivery, bytes]]) -> None:
         super().__init__(inner)
