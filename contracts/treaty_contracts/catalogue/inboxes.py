@@ -16,7 +16,7 @@ from treaty import ConnectionLost, Delivery, Inbox, TransportError
 from treaty_contracts import judging
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
-from treaty_contracts.catalogue.lines import ends_when_closed
+from treaty_contracts.catalogue.lines import LARGE, ends_when_closed
 from treaty_contracts.expect import timed, until
 from treaty_contracts.registry import Level, Strength, rule
 
@@ -278,8 +278,7 @@ def first_settle_counts(bench: Bench) -> None:
     bench.expect.equal(bench.arrives(inbox).frame, b"marker", "the first request after both")
 
 
-#: The size of an answer that nobody reads, and how many of them there are for each frame of a burst.
-_LARGE: Final = 61_440
+#: How many answers nobody reads, for each frame of a burst.
 _UNHEARD: Final = 8
 
 
@@ -297,7 +296,7 @@ _UNHEARD: Final = 8
     requires=("SETUP-005", "LINE-001", "LINE-007"),
 )
 def deaf_callers_hold_up_nobody(bench: Bench) -> None:
-    service, answer = bench.name(), bytes(_LARGE)
+    service, answer = bench.name(), bytes(LARGE)
     inbox, deaf = bench.inbox(service, capacity=4), bench.line()
     other = bench.keep(bench.open("client").dial())
     deaf.send(service, b"asked, and never listened", bench.times.arrive)

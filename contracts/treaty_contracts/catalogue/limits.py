@@ -1,4 +1,4 @@
-"""LINE and CALL: what is misnamed, too large, too much, or for nobody. All must end typed, and leave the line usable.
+"""LINE and CALL: what is misnamed, too large, too much, or for nobody, and many threads at once. The line stays usable.
 
 It must not know how large any particular transport's frames may be: it asks the declaration.
 """
@@ -16,6 +16,7 @@ from treaty.sealing import MAX_FRAME
 from treaty_contracts import judging
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
+from treaty_contracts.catalogue.lines import LARGE
 from treaty_contracts.expect import timed
 from treaty_contracts.registry import BOTH, Level, Strength, rule
 
@@ -52,6 +53,7 @@ def names_are_checked(bench: Bench) -> None:
     sentence="max_frame bytes of any kind travel both ways; one byte more is FrameTooLarge, and the line stays usable.",
     intent="The core plans with the declared limit; a frame that vanishes there is a call that never ends.",
     causes=(
+        "one read of a stream is taken for the whole frame, of which it is a part",
         "a limit of the library or the broker is lower than what is declared",
         "the limit is not checked",
         "the connection is broken by the attempt",
@@ -145,6 +147,40 @@ def _comes_back(bench: Bench, line: Line, service: str, frame: bytes, limit: flo
             bench.expect.that(fits, f"the frame that came back, or its first 64 bytes: {frame[:64]!r}", error.frame)
         return
     bench.expect.never(f"Unavailable in {limit:.2f} s", f"send returned, receive returned {got!r}")
+
+
+@rule(
+    "LINE-006",
+    level=Level.MUST,
+    sentence="Any number of threads may send on one line at the same time: each frame arrives once and whole.",
+    intent="One client is shared by all threads of a program.",
+    causes=("a socket that is not thread-safe is used without a lock", "parts of two frames are interleaved"),
+    mutants=("interleaves-frames",),
+    requires=("SETUP-005",),
+    strength=Strength.STOCHASTIC,
+)
+def many_threads_send(bench: Bench) -> None:
+    service = bench.name()
+    inbox, line, turns = bench.inbox(service, capacity=10_000), bench.line(), bench.profile.burst
+    shares = [
+        # Small ones, and among them some that no buffer takes in one piece where several are under way.
+        [b"%d:%d:" % (sender, number) + b"x" * (number * 37 if number % 4 else LARGE) for number in range(turns)]
+        for sender in range(4)
+    ]
+    bench.did(f"{len(shares)} threads sent {turns} frames each on one line, some of 60 KiB, and then came a last one")
+
+    def send_all() -> None:
+        senders = [bench.sends(line, service, share) for share in shares]
+        for sender in senders:
+            sender.result(bench.profile.limit)
+        line.send(service, b"last", bench.times.arrive)
+
+    sending = Aside(send_all)
+    sent = [frame for share in shares for frame in share]
+    arrived = bench.gather(inbox, len(sent), b"last")
+    sending.result(bench.times.arrive)
+    bench.expect.judged(judging.exactly_once(sent, arrived, "the frames that arrive"))
+    bench.round_trip(line, inbox, service)
 
 
 @rule(

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from statistics import median
 from threading import Event
+from typing import Final
 
 from hypothesis import strategies as st
 
@@ -34,6 +35,8 @@ _WAKE_UPS, _TRIES = 11, 3
 _SENDS = 5
 #: Seconds after which a thread that has begun to receive is taken to be blocked.
 _BLOCKED = 0.005
+#: Near the least that every transport takes, and more than goes through a busy socket in one piece.
+LARGE: Final = 61_440
 _EDGES = (254, 255, 256, 8191, 8192, 8193, 65_535, 65_536)
 
 
@@ -253,61 +256,40 @@ def ends_when_closed(bench: Bench, open_one: Callable[[], Line | Inbox]) -> None
 
 
 @rule(
-    "LINE-006",
-    level=Level.MUST,
-    sentence="Any number of threads may send on one line at the same time: each frame arrives once and whole.",
-    intent="One client is shared by all threads of a program.",
-    causes=("a socket that is not thread-safe is used without a lock", "parts of two frames are interleaved"),
-    mutants=("interleaves-frames",),
-    requires=("SETUP-005",),
-    strength=Strength.STOCHASTIC,
-)
-def many_threads_send(bench: Bench) -> None:
-    service = bench.name()
-    inbox, line = bench.inbox(service, capacity=10_000), bench.line()
-    shares = [
-        [b"%d:%d:" % (sender, number) + b"x" * (number * 37) for number in range(bench.profile.burst)]
-        for sender in range(4)
-    ]
-    bench.did(f"{len(shares)} threads sent {bench.profile.burst} frames each on one line, and then came a last one")
-
-    def send_all() -> None:
-        senders = [bench.sends(line, service, share) for share in shares]
-        for sender in senders:
-            sender.result(bench.profile.limit)
-        line.send(service, b"last", bench.times.arrive)
-
-    sending = Aside(send_all)
-    sent = [frame for share in shares for frame in share]
-    arrived = bench.gather(inbox, len(sent), b"last")
-    sending.result(bench.times.arrive)
-    bench.expect.judged(judging.exactly_once(sent, arrived, "the frames that arrive"))
-    bench.round_trip(line, inbox, service)
-
-
-@rule(
     "LINE-007",
     level=Level.MUST,
     sentence="A delivery can be replied to any number of times, from any thread, also after it was settled.",
     intent="Status messages come before the answer, and workers settle when they like.",
-    causes=("the way back is forgotten with the first reply, or with settle", "replies belong to one thread"),
-    mutants=("forgets-after-settle", "one-reply-only"),
+    causes=(
+        "the way back is forgotten with the first reply, or with settle",
+        "replies belong to one thread",
+        "parts of two replies are interleaved",
+    ),
+    mutants=("forgets-after-settle", "interleaves-replies", "one-reply-only"),
+    strength=Strength.STOCHASTIC,
 )
 def many_replies(bench: Bench) -> None:
     service = bench.name()
     inbox, line = bench.inbox(service), bench.line()
     line.send(service, b"ask", bench.times.arrive)
     delivery = bench.arrives(inbox)
-    replies = [b"reply %d" % number for number in range(6)]
-    bench.did("replied from two threads, settled, and replied again")
-    for frame in replies[:2]:
-        delivery.reply(frame)
-    for frame in replies[2:4]:
-        Aside(partial(delivery.reply, frame)).result(bench.times.arrive)
+    small = [b"reply %d" % number for number in range(4)]
+    shares = [[b"large %d:%d" % (one, number) + bytes(LARGE) for number in range(6)] for one in range(4)]
+    bench.did("replied; replied 60 KiB again and again from four threads at once; settled, and replied again")
+
+    def reply(frames: list[bytes]) -> None:
+        for frame in frames:
+            delivery.reply(frame)
+
+    reply(small[:2])
+    at_once = [Aside(partial(reply, share)) for share in shares]
+    got = [bench.returns(line) for _ in range(2 + 4 * 6)]
+    for one in at_once:
+        one.result(bench.times.arrive)
     delivery.settle()
-    for frame in replies[4:]:
-        delivery.reply(frame)
-    got = [bench.returns(line) for _ in replies]
+    reply(small[2:])
+    got += [bench.returns(line) for _ in small[2:]]
+    replies = [*small, *(frame for share in shares for frame in share)]
     bench.expect.judged(judging.exactly_once(replies, got, "the replies that arrive"))
 
 

@@ -11,10 +11,11 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from treaty import ForkedError, Inbox, Resource, TransportError
+from treaty import AddressInUse, ConnectionLost, ForkedError, Inbox, Resource, TransportError, Unavailable
 from treaty_contracts import judging
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
@@ -235,6 +236,61 @@ def no_file_and_no_child_is_left(bench: Bench) -> None:
         bench.expect.judged(judging.nothing_new(Counter(), files, "in the temporary and the working directory"))
     until(lambda: not _children() - before, bench.times.slack)
     bench.expect.judged(judging.nothing_new(before, _children(), "of child processes"))
+
+
+@rule(
+    "LIFE-023",
+    level=Level.MUST,
+    needs=("crosses_processes",),
+    sentence="What a process served that was killed is served again by the next one that asks, and reached there.",
+    intent="Programs are killed; whoever starts one again must not have to clear up first.",
+    causes=(
+        "a socket file or a lock of the dead process is taken for one of the living",
+        "the name is given free only by close",
+        "requests go to the one that is dead",
+    ),
+    mutants=("keeps-a-dead-name",),
+    requires=("LINE-014", "LIFE-005"),
+)
+def served_again_after_a_kill(bench: Bench) -> None:
+    service, arrive = bench.name(), bench.times.arrive
+    ready, end = os.pipe()
+
+    def work() -> None:
+        transport = bench.target.opened(bench.context("service"))
+        inbox = transport.serve(service, 1)
+        os.write(end, b"!")
+        inbox.receive(arrive * 2)
+
+    bench.did("served in a forked child and killed it, and served the same here")
+    child = Child(work, arrive * 2)
+    try:
+        os.close(end)
+        bench.expect.that(os.read(ready, 1), "the child serves", "it does not")
+        child.kill()
+        taken: list[AddressInUse] = []
+        inboxes: list[Inbox] = []
+
+        def serves() -> bool:
+            try:
+                inboxes.append(bench.inbox(service))
+            except AddressInUse as error:
+                taken.append(error)
+            return bool(inboxes)
+
+        again = until(serves, bench.times.slack)
+        bench.expect.that(again, "serve of what a killed process served", repr(taken[-1:]))
+        line = bench.line()
+
+        def arrives() -> bool:
+            with suppress(Unavailable, ConnectionLost):  # it may take a moment until everybody knows
+                line.send(service, b"again", bench.times.brief)
+            return _answered(inboxes[0], b"again")
+
+        bench.expect.that(until(arrives, arrive), "a frame arrives there", f"nothing in {arrive:g} s")
+    finally:
+        child.kill()
+        os.close(ready)
 
 
 def _children() -> Counter[str]:

@@ -5,6 +5,8 @@ Each has one defect and no other, and lives on a healthy target with hooks. It m
 
 from __future__ import annotations
 
+import mmap
+import os
 from base64 import urlsafe_b64decode
 from collections import deque
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from treaty import Client, ConnectionLost, Delivery, Guarantees, Inbox, Line, Transport, Unavailable
+from treaty import AddressInUse, Client, ConnectionLost, Delivery, Guarantees, Inbox, Line, Transport, Unavailable
 from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
 from treaty_contracts.zoo.animals import broken, broken_core
 from treaty_contracts.zoo.patching import patched
@@ -22,6 +24,8 @@ from treaty_contracts.zoo.way import WAY
 #: Seconds that are longer than any patience with what is to happen at once.
 _LONG: Final = 2.2
 _SECRET: Final = 32
+#: What processes know that were forked from this one, and their parents: who served what last.
+_KNOWN: Final = mmap.mmap(-1, 4096)
 
 
 def _root() -> bytes:
@@ -274,3 +278,22 @@ class DoesNotTellOfACut(WrappedTransport):
 
     def line(self, inner: Line) -> Line:
         return _DiscreetLine(inner)
+
+
+@broken("keeps-a-dead-name", kills=("LIFE-023",), shows="serve of what a killed process served", hooked=True)
+class KeepsADeadName(WrappedTransport):
+    """What another process has begun to serve, and not closed, is taken, also when that process is dead."""
+
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        pid, _, name = _KNOWN[:].rstrip(b"\0").partition(b" ")
+        if name == service.encode() and int(pid) != os.getpid():
+            self.check()
+            raise AddressInUse(f"{service} is served by process {int(pid)}")
+        inbox = self.inner.serve(service, capacity)
+        _KNOWN[:] = f"{os.getpid()} {service}".encode().ljust(len(_KNOWN), b"\0")
+        return inbox
+
+    def close(self) -> None:
+        if _KNOWN[:].startswith(b"%d " % os.getpid()):
+            _KNOWN[:] = bytes(len(_KNOWN))
+        self.inner.close()

@@ -144,3 +144,32 @@ class ReturnsTheWrongFrame(WrappedTransport):
 
     def line(self, inner: Line) -> Line:
         return _ConfusedLine(inner)
+
+
+class _TornDelivery(WrappedDelivery):
+    def __init__(self, inner: Delivery) -> None:
+        super().__init__(inner)
+        self._under_way: list[bytes] = []
+
+    def reply(self, frame: bytes) -> None:
+        if len(frame) < 60_000:
+            self.inner.reply(frame)
+            return
+        self._under_way.append(frame)
+        threading.Event().wait(0.005)
+        alone = len(self._under_way) == 1
+        self.inner.reply(frame if alone else frame[::-1])
+        self._under_way.pop()
+
+
+class _TearingInbox(WrappedInbox):
+    def delivery(self, inner: Delivery) -> Delivery:
+        return _TornDelivery(inner)
+
+
+@broken("interleaves-replies", kills=("LINE-007",), shows="the replies that arrive")
+class InterleavesReplies(WrappedTransport):
+    """Large replies to one request, from several threads at once, are mixed up."""
+
+    def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - one as the other
+        return _TearingInbox(inner)

@@ -176,8 +176,9 @@ class _HoardedDelivery(WrappedDelivery):
         self._large = 0
 
     def reply(self, frame: bytes) -> None:
-        self._large += len(frame) >= 1_000
-        if len(frame) >= 1_000 and self._large > 4:
+        middling = 1_000 <= len(frame) < 60_000
+        self._large += middling
+        if middling and self._large > 4:
             self._held.append((self.inner, frame))
         else:
             self.inner.reply(frame)
@@ -201,7 +202,7 @@ class _HoardingInbox(WrappedInbox):
 
 @broken("close-drops-replies", kills=("INBOX-009",), shows=" lost")
 class CloseDropsReplies(WrappedTransport):
-    """From the fifth on, large replies to a request are sent when the inbox receives again, and lost when it closes."""
+    """From the fifth on, replies of some kilobytes are sent when the inbox receives again, and lost when it closes."""
 
     def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - one as the other
         return _HoardingInbox(inner)
