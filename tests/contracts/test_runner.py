@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import treaty_memory
 import treaty_zmq.contract
-from treaty import FrameTooLarge, Guarantees, Inbox, Transport, Unsupported
+from treaty import FrameTooLarge, Guarantees, Inbox, Line, Transport, Unsupported
 from treaty.transport import check_name
 from treaty_contracts import Context, Level, Rule, SetupError, Status, Target, contract, explain, find, registry, rules
 from treaty_contracts.bench import Bench
@@ -24,7 +24,7 @@ from treaty_contracts.recording import Trace
 from treaty_contracts.runner import Run, run_rule
 from treaty_contracts.target import HOOKS, Nothing
 from treaty_contracts.verdict import Outcome
-from treaty_contracts.wrapping import WrappedTransport
+from treaty_contracts.wrapping import WrappedLine, WrappedTransport
 from treaty_contracts.zoo import animals
 
 MEMORY = Target(name="memory", open=lambda context: treaty_memory.connect(f"memory://{context.namespace}"))
@@ -82,6 +82,25 @@ def test_whatever_open_raises_can_be_told(raised: BaseException, said: str) -> N
     assert outcome.status is Status.FAILED and outcome.violation is not None, outcome
     assert outcome.violation.observed == said
     assert "a note \\udc80" in outcome.violation.notes
+
+
+class _AtAnother(WrappedLine):
+    @property
+    def address(self) -> str:
+        return "elsewhere"
+
+
+class _Elsewhere(WrappedTransport):
+    def line(self, inner: Line) -> Line:
+        return _AtAnother(inner)
+
+
+def test_an_answer_that_would_go_elsewhere_is_told() -> None:
+    target = Target(name="lost", open=lambda context: _Elsewhere(MEMORY.opened(context)), time_scale=0.05)
+    outcome = run_rule(target, find("SETUP-001"), QUICK)
+    assert outcome.violation is not None
+    assert outcome.violation.expected == "as reply_to of a delivery the address of its line, 'elsewhere'"
+    assert outcome.violation.observed.startswith("'line-")
 
 
 def test_a_transport_that_declares_nothing_is_told_what_to_declare() -> None:

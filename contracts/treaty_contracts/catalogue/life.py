@@ -203,11 +203,15 @@ def calls_work_after_a_restart(bench: Bench) -> None:
         transport = bench.open("service")
         subject = bench.subject(transport=transport, name=name)
         ended = bench.call(client, f"{name}.echo", [number])
+        what = (
+            "result and error of the first call after the restart" if number else "result and error before the restart"
+        )
         if number and ended.error is not None:
             fits = isinstance(ended.error, ConnectionLost | Unavailable)
             bench.expect.that(fits, "ConnectionLost or Unavailable, if anything", repr(ended.error))
             ended = bench.call(client, f"{name}.echo", [number])
-        bench.expect.equal((ended.value, ended.error), (number, None), f"the call after {number} restarts")
+            what = "result and error of the second call after the restart, as the first had failed"
+        bench.expect.equal((ended.value, ended.error), (number, None), what)
         subject.stop()
         transport.close()
 

@@ -180,6 +180,7 @@ def forked_child(bench: Bench) -> None:
             found[f"close {end}"] = _how(end.close)
         return found
 
+    bench.did("forked a child that tried every use of these ends, and closed them; then used them here")
     report = Child(work, bench.times.arrive).report()
     bench.expect.that(isinstance(report, dict), "the child tried everything", report)
     for name in uses:

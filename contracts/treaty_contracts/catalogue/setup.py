@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from treaty import Guarantees, TreatyError
+from treaty import DeadlineExceeded, Guarantees, TreatyError
 from treaty_contracts import judging
 from treaty_contracts.aftermath import CLOCKS
 from treaty_contracts.aside import Aside
@@ -53,12 +53,31 @@ def opens_echoes_closes(bench: Bench) -> None:
     subject = bench.subject()
     client = bench.client()
     bench.did("started a service, made a client, called echo once")
-    result = client.call(f"{subject.name}.echo", {"value": "hello"}, timeout=bench.times.first)
+    try:
+        result = client.call(f"{subject.name}.echo", {"value": "hello"}, timeout=bench.times.first)
+    except DeadlineExceeded:
+        _see_the_way_back(bench)
+        raise
     bench.expect.equal(result, "hello", "the result of echo")
     client.close()
     subject.stop()
     for role in ("client", "service"):
         bench.transport(role).close()
+
+
+def _see_the_way_back(bench: Bench) -> None:
+    """Say so if the core does not answer because the answer would go elsewhere: nothing that crosses would show it."""
+    service = bench.name()
+    inbox, line = bench.inbox(service), bench.line()
+    line.send(service, b"probe", bench.times.slack)
+    delivery = inbox.receive(bench.times.slack)
+    if delivery is not None:
+        bench.did("got no answer; sent a frame by hand, to see where an answer to it would go")
+        same, wanted = (
+            delivery.reply_to == line.address,
+            f"as reply_to of a delivery the address of its line, {line.address!r}",
+        )
+        bench.expect.that(same, wanted, repr(delivery.reply_to))
 
 
 @rule(
