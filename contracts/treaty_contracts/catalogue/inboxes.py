@@ -293,7 +293,7 @@ _UNHEARD: Final = 8
         "reply has no limit of its own",
     ),
     mutants=("waits-for-the-deaf",),
-    requires=("SETUP-005", "LINE-001", "LINE-007", "INBOX-004"),
+    requires=("SETUP-005", "LINE-001", "LINE-002", "LINE-007", "INBOX-004"),
 )
 def deaf_callers_hold_up_nobody(bench: Bench) -> None:
     service, answer = bench.name(), bytes(LARGE)

@@ -156,7 +156,7 @@ def _comes_back(bench: Bench, line: Line, service: str, frame: bytes, limit: flo
     intent="One client is shared by all threads of a program.",
     causes=("a socket that is not thread-safe is used without a lock", "parts of two frames are interleaved"),
     mutants=("interleaves-frames",),
-    requires=("SETUP-005",),
+    requires=("SETUP-005", "LINE-001"),
     strength=Strength.STOCHASTIC,
 )
 def many_threads_send(bench: Bench) -> None:

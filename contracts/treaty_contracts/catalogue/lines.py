@@ -266,6 +266,7 @@ def ends_when_closed(bench: Bench, open_one: Callable[[], Line | Inbox]) -> None
         "parts of two replies are interleaved",
     ),
     mutants=("forgets-after-settle", "interleaves-replies", "one-reply-only"),
+    requires=("LINE-001",),
     strength=Strength.STOCHASTIC,
 )
 def many_replies(bench: Bench) -> None:
