@@ -31,6 +31,8 @@ from treaty import (
     Unavailable,
 )
 from treaty_zmq import ZmqTransport, connect, parse
+from treaty_zmq.contexts import Contexts
+from treaty_zmq.pace import MANY
 from treaty_zmq.port import Sleeper, Waker
 
 PATIENCE = 5.0
@@ -779,3 +781,67 @@ def test_answers_that_come_together_are_waited_for_asleep() -> None:
             return bool(sleeper._calm)
 
         assert eventually(comes_together)
+
+
+def policies(contexts: Contexts) -> set[int]:
+    """How the scheduler treats the threads of a context."""
+    return {os.sched_getscheduler(thread) for thread in contexts.pace._find()}
+
+
+def test_threads_of_libzmq_wait_for_their_turn_only_while_much_is_under_way() -> None:
+    busy, other = Contexts(), Contexts()
+    with busy.take().socket(zmq.PAIR), other.take().socket(zmq.PAIR):
+        for _ in range(MANY - 1):
+            busy.pace.took()
+        assert policies(busy) == {os.SCHED_OTHER}
+        busy.pace.took()
+        assert policies(busy) == {os.SCHED_BATCH}
+        assert policies(other) == {os.SCHED_OTHER}
+        busy.pace.waits()  # after a long row: the next one may be as long
+        assert policies(busy) == {os.SCHED_BATCH}
+        busy.pace.took()
+        busy.pace.waits()  # after a short one
+        assert policies(busy) == {os.SCHED_OTHER}
+    busy.drop()
+    other.drop()
+
+
+def test_who_may_not_ask_the_scheduler_goes_on_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("treaty_zmq.pace.os.sched_setscheduler", forbidden)
+    contexts = Contexts()
+    with contexts.take().socket(zmq.PAIR):
+        for _ in range(MANY):
+            contexts.pace.took()
+        contexts.pace.waits()
+    contexts.drop()
+
+
+def test_a_row_of_messages_makes_both_ends_let_libzmq_wait() -> None:
+    with (
+        connect(TCP) as transport,
+        transport.serve("svc", 10 * MANY) as inbox,
+        connect(transport.url) as other,
+        other.dial() as line,
+    ):
+        contexts = line._link._contexts, inbox.endpoint._contexts  # type: ignore[attr-defined]
+
+        def comes_in_rows() -> bool:
+            for _ in range(2 * MANY):
+                line.send("svc", b"question", PATIENCE)
+            for _ in range(2 * MANY):
+                delivery = must(inbox)
+                delivery.reply(b"answer")
+                delivery.settle()
+            for _ in range(2 * MANY):
+                assert line.receive(PATIENCE) == b"answer"
+            return all(one.pace.yields for one in contexts)
+
+        def comes_alone() -> bool:
+            answer(inbox, line, b"one")
+            return not any(one.pace.yields for one in contexts)
+
+        assert eventually(comes_in_rows)
+        assert eventually(comes_alone)

@@ -12,6 +12,8 @@ from weakref import WeakSet
 
 import zmq
 
+from .pace import Pace
+
 Context = zmq.Context[zmq.Socket[bytes]]
 
 
@@ -22,12 +24,15 @@ class Contexts:
         self._lock = threading.Lock()
         self._users = 0
         self._context: Context | None = None
+        #: Of its threads.
+        self.pace = Pace()
 
     def take(self) -> Context:
         """The context; each ``take`` needs one :meth:`drop`."""
         with self._lock:
             if self._context is None:
                 self._context = zmq.Context()
+                self.pace.mark(self._context)
                 keep_after_fork(self._context)
             self._users += 1
             return self._context

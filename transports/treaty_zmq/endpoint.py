@@ -65,6 +65,7 @@ class Endpoint:
         self._stalled: set[bytes] = set()
         self._closed = False
         self._contexts = INPROC if address.scheme == "inproc" else Contexts()
+        self.pace = self._contexts.pace
         self._port = Port(self._contexts.take(), zmq.ROUTER, settings, ipv6=address.ipv6)
         self._port.socket.router_mandatory = True
         self._channels = Channels(settings.max_subscriptions, self._port.put)

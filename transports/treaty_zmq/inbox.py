@@ -98,8 +98,10 @@ class ZmqInbox(Inbox):
                         endpoint.read(self, sure=until > 0 or self._flowing)
                         self._flowing = not until and bool(self.queue)
                     now = time.monotonic()
-                    until = until or now + timeout
                     ready = self.queue and self.room > 0
+                    if not until:
+                        until = now + timeout
+                        endpoint.pace.took() if ready else endpoint.pace.waits()
                     if ready or self._closed or until <= now:
                         endpoint.promote()
                         return self._next()

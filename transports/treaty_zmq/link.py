@@ -43,6 +43,7 @@ class Link:
         self._address = address
         self._settings = settings
         self._contexts = contexts
+        self._pace = contexts.pace
         self._lock = threading.Lock()  # for the socket
         self._turn = threading.Lock()  # for the one thread that receives
         self._waiting = False
@@ -130,7 +131,10 @@ class Link:
                     if message is not None:
                         if not until:
                             self._sleep.calm()
+                            self._pace.took()
                         return message
+                    if not until:
+                        self._pace.waits()
                     now = time.monotonic()
                     until = until or now + timeout
                     if until <= now:
