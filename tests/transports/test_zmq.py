@@ -783,40 +783,55 @@ def test_answers_that_come_together_are_waited_for_asleep() -> None:
         assert eventually(comes_together)
 
 
+@pytest.fixture
+def two_contexts() -> Iterator[tuple[Contexts, Contexts]]:
+    """Two that have a socket each, once their threads bear the names by which they are found."""
+    both = Contexts(), Contexts()
+    with contextlib.ExitStack() as stack:
+        for contexts in both:
+            stack.callback(contexts.drop)
+            stack.enter_context(contexts.take().socket(zmq.PAIR))
+            assert eventually(lambda contexts=contexts: bool(policies(contexts)))  # type: ignore[misc]
+        yield both
+
+
 def policies(contexts: Contexts) -> set[int]:
     """How the scheduler treats the threads of a context."""
     return {os.sched_getscheduler(thread) for thread in contexts.pace._find()}
 
 
-def test_threads_of_libzmq_wait_for_their_turn_only_while_much_is_under_way() -> None:
-    busy, other = Contexts(), Contexts()
-    with busy.take().socket(zmq.PAIR), other.take().socket(zmq.PAIR):
-        for _ in range(MANY - 1):
-            busy.pace.took()
-        assert policies(busy) == {os.SCHED_OTHER}
+def test_threads_of_libzmq_wait_for_their_turn_only_while_much_is_under_way(
+    two_contexts: tuple[Contexts, Contexts],
+) -> None:
+    busy, other = two_contexts
+    for _ in range(MANY - 1):
         busy.pace.took()
-        assert policies(busy) == {os.SCHED_BATCH}
-        assert policies(other) == {os.SCHED_OTHER}
-        busy.pace.waits()  # after a long row: the next one may be as long
-        assert policies(busy) == {os.SCHED_BATCH}
-        busy.pace.took()
-        busy.pace.waits()  # after a short one
-        assert policies(busy) == {os.SCHED_OTHER}
-    busy.drop()
-    other.drop()
+    assert policies(busy) == {os.SCHED_OTHER}
+    busy.pace.took()
+    assert policies(busy) == {os.SCHED_BATCH}
+    assert policies(other) == {os.SCHED_OTHER}
+    busy.pace.waits()  # after a long row: the next one may be as long
+    assert policies(busy) == {os.SCHED_BATCH}
+    busy.pace.took()
+    busy.pace.waits()  # after a short one
+    assert policies(busy) == {os.SCHED_OTHER}
 
 
-def test_who_may_not_ask_the_scheduler_goes_on_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbidden(*_: object) -> None:
+def test_who_may_not_ask_the_scheduler_goes_on_without(
+    two_contexts: tuple[Contexts, Contexts], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def forbidden(*what: object) -> None:
+        asked.append(what)
         raise PermissionError
 
     monkeypatch.setattr("treaty_zmq.pace.os.sched_setscheduler", forbidden)
-    contexts = Contexts()
-    with contexts.take().socket(zmq.PAIR):
-        for _ in range(MANY):
-            contexts.pace.took()
-        contexts.pace.waits()
-    contexts.drop()
+    pace = two_contexts[0].pace
+    for _ in range(MANY):
+        pace.took()
+    pace.waits()
+    assert asked
 
 
 def test_a_row_of_messages_makes_both_ends_let_libzmq_wait() -> None:
