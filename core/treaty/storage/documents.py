@@ -75,3 +75,27 @@ def _is_deeper(value: object, levels: int) -> bool:
     if not isinstance(value, dict | list | tuple):
         return False
     return levels < 0 or any(_is_deeper(inner, levels - 1) for inner in _inside(value))
+
+
+def parts_of(value: object) -> Iterable[object]:
+    """Return what a value of a field is made of: keys, values, items, fields."""
+    if isinstance(value, dict | list | tuple | set | frozenset):
+        return _inside(value)
+    kind = type(value)
+    names: Iterable[str] = getattr(kind, "__struct_fields__", ()) or getattr(kind, "__dataclass_fields__", ())
+    parts = [getattr(value, name, None) for name in names]
+    return [*parts, *(getattr(value, field.name, None) for field in getattr(kind, "__attrs_attrs__", ()))]
+
+
+def clash_in(value: object) -> str | None:
+    """Return the text that two keys of one dict in a value become in JSON, such as 1 and "1": one would be lost."""
+    if value is None or isinstance(value, str | int | float | bytes):
+        return None
+    if isinstance(value, dict) and any(type(key) is not str for key in value):
+        seen: set[str] = set()
+        for key in value:
+            (text,) = msgspec.to_builtins({key: None}, str_keys=True)
+            if text in seen:
+                return str(text)
+            seen.add(text)
+    return next((clash for part in parts_of(value) if (clash := clash_in(part)) is not None), None)

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from treaty import ConfigurationError
-from treaty.storage.documents import as_stored, flaw_in
+from treaty.storage.documents import as_stored, clash_in, flaw_in, parts_of
 from treaty.storage.errors import ValidationFailed
 from treaty.storage.records import Document
 
@@ -158,6 +158,12 @@ class Model(Generic[_T]):
             if inner := _hider_in(getattr(instance, field)):
                 reason = f"holds a {inner}, whose hidden fields would travel along: keep its key instead"
                 raise ValidationFailed(self.name, field, reason, self._shown_key(instance, field))
+            if (clash := clash_in(getattr(instance, field))) is not None:
+                called = self._fields[field]
+                reason = "two keys of a dict are the same text in JSON" + (
+                    "" if called in self.hidden else f": {clash!r}"
+                )
+                raise ValidationFailed(self.name, called, reason, self._shown_key(instance, called))
         document: Document = msgspec.to_builtins(self._plain(instance), str_keys=True)
         return document
 
@@ -354,16 +360,7 @@ def _hider_in(value: object) -> str:
     declared = _DECLARED.get(type(value))
     if declared is not None and declared.hidden:
         return declared.name
-    if isinstance(value, dict):
-        inside: Iterable[object] = [*value, *value.values()]
-    elif isinstance(value, list | tuple | set | frozenset):
-        inside = value
-    else:
-        kind = type(value)
-        names: Iterable[str] = getattr(kind, "__struct_fields__", ()) or getattr(kind, "__dataclass_fields__", ())
-        inside = [getattr(value, name, None) for name in names]
-        inside += [getattr(value, field.name, None) for field in getattr(kind, "__attrs_attrs__", ())]
-    return next(filter(None, map(_hider_in, inside)), "")
+    return next(filter(None, map(_hider_in, parts_of(value))), "")
 
 
 def _complaint(error: Exception) -> tuple[str, str]:

@@ -342,3 +342,20 @@ def test_a_hidden_field_that_cannot_be_written_is_named_and_not_quoted() -> None
     ) as caught:
         model_of(Guarding).write(Guarding("a", datetime(2026, 5, 1, tzinfo=Talking())))
     assert "0000" not in "".join(traceback.format_exception(caught.value)) + repr(caught.value.__context__)
+
+
+@pytest.mark.parametrize("tags", [{1: "a", "1": "b"}, [{"x": {"2020-01-01": 1, date(2020, 1, 1): 2}}]])
+def test_keys_of_a_dict_that_are_one_text_in_json_are_refused(tags: Any) -> None:
+    @model(key="name", hidden=["secret"])
+    class Tagged(msgspec.Struct):
+        name: str
+        tags: Any = None
+        secret: Any = None
+
+    spec = model_of(Tagged)
+    text = "1|2020-01-01"
+    with pytest.raises(ValidationFailed, match=rf"Tagged\.tags: two keys .* '({text})' \(key 'a'\)"):
+        spec.write(Tagged("a", tags))
+    with pytest.raises(ValidationFailed, match=r"Tagged\.secret: two keys of a dict are the same text in JSON \("):
+        spec.write(Tagged("a", secret=tags))
+    assert spec.write(Tagged("a", {1: "a", "2": "b"}))["tags"] == {"1": "a", "2": "b"}
