@@ -110,7 +110,7 @@ def get(cls: type[_T], key: object) -> Ask[_T]:
     def read(answer: Any) -> _T:
         return _instance(spec, _typed(answer, _Found))
 
-    name = spec.key(key)
+    name = spec.sought(key)
     return Ask("get", {"model": spec.name, "key": name}, read, spec, (name,))
 
 
@@ -121,7 +121,7 @@ def get_many(cls: type[_T], keys: Iterable[object]) -> Ask[list[_T]]:
     def read(answer: Any) -> list[_T]:
         return [_instance(spec, found) for found in _typed(answer, list[_Found])]
 
-    names = [spec.key(key) for key in _listed_keys(spec, keys)]
+    names = [spec.sought(key) for key in _listed_keys(spec, keys)]
     return Ask("get_many", {"model": spec.name, "keys": names}, read, spec, tuple(names))
 
 
@@ -229,7 +229,7 @@ def _target(what: object, key: object) -> tuple[Model[Any], str, int | None]:
         name = model_for(what).name
         raise ValidationFailed(name, "", f"an instance and a key as well: write delete(host), or delete({name}, key)")
     spec = model_of(what)  # type: ignore[arg-type]  # anything that is no model is refused there
-    return spec, spec.key(key), None
+    return spec, spec.sought(key), None
 
 
 def _listed_keys(spec: Model[Any], keys: object) -> list[object]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Iterable, Iterator
-from enum import Enum
+from functools import cached_property
 from typing import Any, Final, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import msgspec
 
 from treaty import ConfigurationError
+from treaty.storage import keys
 from treaty.storage.documents import as_stored, clash_in, flaw_in, parts_of
 from treaty.storage.errors import ValidationFailed
 from treaty.storage.records import Document
@@ -23,7 +24,6 @@ from treaty.storage.records import Document
 _T = TypeVar("_T")
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
 _PLACE: Final = re.compile(r"^(?P<reason>.*?)(?: - at `(?:key` in `)?\$\.?(?P<field>[^`]*)`)?$", re.DOTALL)
-_LONGEST_KEY: Final = 255
 
 
 class Model(Generic[_T]):
@@ -43,6 +43,10 @@ class Model(Generic[_T]):
     def __repr__(self) -> str:
         return f"<Model {self.name}>"
 
+    @cached_property
+    def _key_type(self) -> Any:
+        return keys.type_of(self.cls, self._key)
+
     def key_of(self, instance: _T) -> str:
         """Return an instance's primary key as text.
 
@@ -57,15 +61,22 @@ class Model(Generic[_T]):
         Raises:
             ValidationFailed: as for :meth:`key_of`.
         """
-        plain = value if isinstance(value, str) else _plain_key(value)
-        text = str(plain) if isinstance(plain, str | int) and not isinstance(plain, bool) else None
-        if text is None:
-            raise ValidationFailed(self.name, self._key, f"a key is text or a whole number, not {type(value).__name__}")
-        if not 0 < len(text) <= _LONGEST_KEY:
-            raise ValidationFailed(self.name, self._key, f"a key has 1 to {_LONGEST_KEY} characters, not {len(text)}")
-        if "\0" in text or not _is_unicode(text):
-            raise ValidationFailed(self.name, self._key, "a key has no NUL characters and no lone surrogates")
-        return text
+        try:
+            return keys.text_of(value)
+        except ValueError as error:
+            raise ValidationFailed(self.name, self._key, str(error)) from None
+
+    def sought(self, value: object) -> str:
+        """Return, as text, a primary key by which somebody looks for an object.
+
+        Raises:
+            ValidationFailed: as for :meth:`key_of`, or it is not of the type of the class's key.
+        """
+        self.key(value)
+        try:
+            return self.key(keys.of_type(value, self._key_type))
+        except ValueError as error:
+            raise ValidationFailed(self.name, self._key, str(error)) from None
 
     def expected(self, instance: _T) -> int | None:
         """Return the version that an instance says it has, or ``None`` where the class declares no field for it.
@@ -223,6 +234,10 @@ class Model(Generic[_T]):
                 raise ConfigurationError(f"{name} has no field {field!r}, which is declared as {role}")
         if self._key in hidden or self._version in hidden or self._key == self._version:
             raise ConfigurationError(f"{name}: the key, the version and the hidden fields are different fields")
+        if keys.unsuited(keys.type_of(self.cls, self._key)):
+            raise ConfigurationError(f"{name}.{self._key} is no key: a key is text, a whole number, or written as text")
+        if self._version and not keys.is_whole_number(keys.type_of(self.cls, self._version)):
+            raise ConfigurationError(f"{name}.{self._version} holds no version: that is a whole number, of type int")
         required = _required(self.cls)
         for field in sorted(hidden | {self._version} - {None}):  # type: ignore[type-var]
             if field in required:
@@ -341,16 +356,22 @@ def _required(cls: Any) -> set[str]:
 
 def _hide(cls: type, hidden: frozenset[str]) -> None:
     """Give a class a repr that leaves the hidden fields out, and the one that rich prints as well."""
-    shown = [field for field in _fields_of(cls) if field not in hidden]
 
     def pairs(self: object) -> Iterator[tuple[str, Any]]:
-        return ((field, getattr(self, field)) for field in shown)
+        return ((field, getattr(self, field)) for field in _fields_of(type(self)) if field not in hidden)
 
     def hiding(self: object) -> str:
         return f"{type(self).__name__}({', '.join(f'{field}={value!r}' for field, value in pairs(self))})"
 
     cls.__repr__ = hiding  # type: ignore[assignment, method-assign]
     cls.__rich_repr__ = pairs  # type: ignore[attr-defined]
+    # A subclass that is a dataclass or attrs class gets a repr of its own, made of what is known of these fields.
+    if dataclasses.is_dataclass(cls):
+        for field in dataclasses.fields(cls):
+            field.repr = field.repr and field.name not in hidden
+    elif attributes := getattr(cls, "__attrs_attrs__", None):
+        told = (one.evolve(repr=False) if one.name in hidden else one for one in attributes)
+        cls.__attrs_attrs__ = type(attributes)(told)  # type: ignore[attr-defined]
 
 
 def _hider_in(value: object) -> str:
@@ -368,18 +389,3 @@ def _complaint(error: Exception) -> tuple[str, str]:
     found = _PLACE.match(str(error))
     assert found is not None
     return found["field"] or "", found["reason"] or type(error).__name__
-
-
-def _plain_key(value: object) -> object:
-    try:
-        return msgspec.to_builtins(value.value if isinstance(value, Enum) else value)
-    except Exception:  # whatever it is, it is no key
-        return None
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

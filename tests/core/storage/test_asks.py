@@ -79,7 +79,11 @@ def test_what_is_saved_comes_back_with_its_version_and_otherwise_as_it_was() -> 
         (lambda: asks.delete(Cluster, "a", "x"), ValidationFailed, r"a whole number, not str \(key 'a'\)"),  # type: ignore[arg-type]
         (lambda: asks.delete(Cluster("a"), None, -1), ValidationFailed, r"a version is 0 or more, not -1 \(key 'a'\)"),
         (lambda: asks.save_many([Cluster("a"), Cluster("a")]), ValidationFailed, r"Cluster: given twice \(key 'a'\)"),
-        (lambda: asks.delete_many(Paper, [1, 2, "1"]), ValidationFailed, r"Ticket: given twice \(key '1'\)"),
+        (lambda: asks.delete_many(Paper, [1, 2, 1]), ValidationFailed, r"Ticket: given twice \(key '1'\)"),
+        (lambda: asks.get(Paper, "1"), ValidationFailed, "Ticket.number: Expected `int`, got `str`"),
+        (lambda: asks.get_many(Host, ["a", 5]), ValidationFailed, "Host.address: Expected `str`, got `int`"),
+        (lambda: asks.delete(Cluster, 5, None), ValidationFailed, "Cluster.name: Expected `str`, got `int`"),
+        (lambda: asks.delete_many(Cluster, [5]), ValidationFailed, "Cluster.name: Expected `str`, got `int`"),
         (lambda: asks.delete_many(Cluster, "ab"), ValidationFailed, "one str where a list of keys belongs"),
         (lambda: asks.delete_many(Cluster, 5), ValidationFailed, "one int where a list of keys belongs"),  # type: ignore[arg-type]
         (lambda: asks.get_many(Cluster, "ab"), ValidationFailed, "one str where a list of keys belongs"),

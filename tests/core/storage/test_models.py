@@ -359,3 +359,57 @@ def test_keys_of_a_dict_that_are_one_text_in_json_are_refused(tags: Any) -> None
     with pytest.raises(ValidationFailed, match=r"Tagged\.secret: two keys of a dict are the same text in JSON \("):
         spec.write(Tagged("a", secret=tags))
     assert spec.write(Tagged("a", {1: "a", "2": "b"}))["tags"] == {"1": "a", "2": "b"}
+
+
+@pytest.mark.parametrize("kind", ["float", "bool", "list[str]"])
+def test_a_key_that_could_never_be_saved_is_refused_when_it_is_declared(kind: str) -> None:
+    class Thing(msgspec.Struct):
+        __annotations__ = {"name": kind}
+
+    with pytest.raises(ConfigurationError, match=r"Thing\.name is no key: a key is text, a whole number, or"):
+        model(key="name")(Thing)
+
+
+def test_a_version_that_is_no_whole_number_is_refused_when_it_is_declared() -> None:
+    class Thing(msgspec.Struct):
+        name: str
+        revision: str = ""
+
+    with pytest.raises(
+        ConfigurationError, match=r"Thing\.revision holds no version: that is a whole number, of type int"
+    ):
+        model(key="name", version="revision")(Thing)
+
+
+def test_a_subclass_hides_what_its_model_hides() -> None:
+    @model(key="name", hidden=["word"])
+    @dataclass
+    class Plain:
+        name: str
+        word: str = "s3cret"
+
+    @dataclass
+    class PlainMore(Plain):
+        size: int = 1
+
+    @model(key="name", hidden=["word"])
+    @attrs.define
+    class Attrs:
+        name: str
+        word: str = "s3cret"
+
+    @attrs.define
+    class AttrsMore(Attrs):
+        size: int = 1
+
+    @model(key="name", hidden=["word"])
+    class Struct(msgspec.Struct):
+        name: str
+        word: str = "s3cret"
+
+    class StructMore(Struct):
+        size: int = 1
+
+    for thing in (PlainMore("a"), AttrsMore("a"), StructMore("a")):
+        assert "s3cret" not in repr(thing)
+        assert "name='a'" in repr(thing) and "size=1" in repr(thing)
