@@ -45,21 +45,22 @@ class Guard:
             expires: when the message can no longer be fresh. The id is kept for at least a second longer.
             now: the present.
         """
-        self._forget(now)
+        if now // _BUCKET_MS >= self._oldest and self._buckets:
+            self._forget(now // _BUCKET_MS)
         if identifier in self._ids:
             return Admission.SEEN
         if len(self._ids) >= self._capacity:
             return Admission.FULL
-        bucket = expires // _BUCKET_MS + 2
-        self._oldest = min(self._oldest, bucket) if self._buckets else bucket
-        self._buckets.setdefault(bucket, []).append(identifier)
+        number = expires // _BUCKET_MS + 2
+        bucket = self._buckets.get(number)
+        if bucket is None:
+            self._oldest = min(self._oldest, number) if self._buckets else number
+            bucket = self._buckets[number] = []
+        bucket.append(identifier)
         self._ids.add(identifier)
         return Admission.NEW
 
-    def _forget(self, now: int) -> None:
-        present = now // _BUCKET_MS
-        if not self._buckets or present < self._oldest:
-            return
+    def _forget(self, present: int) -> None:
         for bucket in [bucket for bucket in self._buckets if bucket <= present]:
             self._ids.difference_update(self._buckets.pop(bucket))
         self._oldest = min(self._buckets, default=0)

@@ -136,9 +136,10 @@ class Handler(Struct, frozen=True, kw_only=True):
             if parameter is None:
                 raise InvalidParams(f"{self.name} has no parameter {name!r}")
             kwargs[name] = self._convert(parameter, value, name)
-        for parameter in self.keyword.values():
-            if parameter.required and parameter.name not in params:
-                raise InvalidParams(f"{self.name} lacks the parameter {parameter.name!r}")
+        if self.rest_keyword is not None or len(kwargs) < len(self.keyword):
+            for parameter in self.keyword.values():
+                if parameter.required and parameter.name not in kwargs:
+                    raise InvalidParams(f"{self.name} lacks the parameter {parameter.name!r}")
         return [], kwargs
 
     def _keyword_only(self) -> list[Parameter]:

@@ -102,7 +102,7 @@ CHECKS = [
     Check("kind, of another end", OPEN, "or kind not in kinds", "", lambda: opens(KEYRING.seal(b"r", BODY))),
     Check("kind, of no end", OPEN, "if not known or kind not in kinds:", "if kind in b'rsn':",
           lambda: opens(odd(3, b"z"))),
-    Check("audience", CHECK, "if message.service != self._service:", "if False:",
+    Check("audience", CHECK, "if service != self._service:", "if False:",
           lambda: runs(asks(method="other.echo"))),
     Check("freshness", CHECK, "if verdict := self._stale(message, now):", "if verdict := None:",
           lambda: runs(asks(created=NOW.wall - 1000))),

@@ -353,3 +353,12 @@ def test_handlers_can_be_added_without_changing_the_table() -> None:
     more = TABLE.with_handlers({"$ping": lambda _: "pong"})
     assert set(more.names) == {"$ping", *TABLE.names}
     assert "$ping" not in TABLE.names
+
+
+def test_what_goes_by_any_name_does_not_stand_in_for_a_parameter() -> None:
+    def handler(message: object, needed: int, **rest: int) -> None: ...
+
+    bound = HandlerTable({"take": handler}).find("take")
+    assert bound.bind({"needed": 1, "other": 2}).kwargs == {"needed": 1, "other": 2}
+    with pytest.raises(InvalidParams, match="take lacks the parameter 'needed'"):
+        bound.bind({"other": 1, "another": 2})

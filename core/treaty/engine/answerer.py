@@ -144,7 +144,8 @@ class Answerer:
         if isinstance(message, Cancel):
             return self._cancel(message, now)
         assert isinstance(message, Request)
-        if message.service != self._service:
+        service, _, name = message.method.partition(".")
+        if service != self._service:
             return self._refuse(frame, "audience", now)
         # Before anything is answered: the answer would go to whoever redirected the request.
         if message.reply != reply_to and not message.one_way:
@@ -164,7 +165,7 @@ class Answerer:
         left = min(message.ttl, message.created + message.ttl - now.wall)
         exchange.deadline = now.steady + left / 1000
         try:
-            return Run(exchange, self._table.find(message.name).bind(message.params))
+            return Run(exchange, self._table.find(name).bind(message.params))
         except (UnknownMethod, InvalidParams) as error:
             return self._answer(
                 exchange, error, "unknown method" if isinstance(error, UnknownMethod) else "parameters", now
