@@ -24,6 +24,7 @@ from treaty.errors import (
     InvalidTarget,
     TransportError,
     TreatyError,
+    Unavailable,
 )
 from treaty.ledger import MAX_OPEN
 from treaty.messages import Notification, Params
@@ -129,7 +130,11 @@ class Client(Resource):
         switchboard = self._usable_switchboard()
         pending, outgoing = switchboard.begin(target, _or_none(params), timeout=self._bounded(timeout), headers=headers)
         switchboard.deliver(pending, outgoing)
-        reply = pending.reply()
+        try:
+            reply = pending.reply()
+        except BaseException:
+            pending.cancel()  # unless it is over: Ctrl-C, or a signal's handler that raises, and nobody waits any more
+            raise
         for handler in self._handlers_for(target):
             reply = msgspec.structs.replace(reply, handled=_handled(handler, reply))
         return reply
@@ -152,18 +157,20 @@ class Client(Resource):
         """
         switchboard = self._usable_switchboard()
         limit = self._bounded(timeout)
-        if switchboard.dialled:
-            pending, outgoing = switchboard.begin(
-                target, _or_none(params), timeout=limit, headers=headers, deferred=True
-            )
-            if self._handlers:
-                pending.on_done(self._hand_over)
-            switchboard.deliver_soon(pending, outgoing)
-            return pending
-        split_target(target)
         pending = Pending(switchboard, target)
         if self._handlers:
             pending.on_done(self._hand_over)
+        if switchboard.dialled:
+            try:
+                _, outgoing = switchboard.begin(
+                    target, _or_none(params), timeout=limit, headers=headers, deferred=True, pending=pending
+                )
+            except Unavailable as error:  # too many are open
+                pending.settle(error)
+            else:
+                switchboard.deliver_soon(pending, outgoing)
+            return pending
+        split_target(target)
         until = time.monotonic() + limit
 
         def dial_and_send() -> None:
@@ -338,8 +345,10 @@ def _handle(pending: Pending, handlers: list[Callable[[Reply], Any]]) -> None:
 def _handled(handler: Callable[[Reply], Any], reply: Reply) -> Any:
     try:
         return handler(reply)
-    except Exception:
-        # The answer is there, and must not be lost by what somebody makes of it.
+    except KeyboardInterrupt:
+        raise  # meant for the program, not for the handler
+    except BaseException:
+        # The answer is there, and must not be lost by what somebody makes of it; neither must the thread.
         _LOG.exception("%s: the response handler %r failed", reply.target, handler)
         return None
 

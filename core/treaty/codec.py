@@ -172,6 +172,8 @@ def encode(message: Message) -> bytes:
     """
     try:
         encoded = _ENCODER.encode(_TO_WIRE[type(message)](message))
+    except EncodingError:
+        raise
     except (msgspec.MsgspecError, TypeError, ValueError) as error:
         raise EncodingError(f"cannot be written as JSON: {error}") from error
     if depth(encoded) > MAX_DEPTH:

@@ -10,12 +10,14 @@ import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from functools import partial
 from threading import Lock
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
 from treaty.errors import TreatyError
+from treaty.landing import landing_of
 from treaty.ledger import OpenCall
 from treaty.messages import Response, Status, StatusLine
 from treaty.registry import read_error
@@ -149,7 +151,8 @@ class Pending:
         if not self.done:
             loop = asyncio.get_running_loop()
             over: asyncio.Future[None] = loop.create_future()
-            self.on_done(lambda _: _in_loop(loop, _finish, over))
+            landing = landing_of(loop)
+            self.on_done(lambda _: landing.give(loop, partial(_finish, over)))
             self._client.attend()
             try:
                 await over
@@ -267,10 +270,10 @@ class Statuses:
 
     async def __aiter__(self) -> AsyncIterator[Status]:
         loop, position = asyncio.get_running_loop(), 0
-        heard = asyncio.Event()
+        heard, landing = asyncio.Event(), landing_of(loop)
 
         def listener() -> None:
-            _in_loop(loop, heard.set)
+            landing.give(loop, heard.set)
 
         self._pending.listen(listener, on=True)
         self._client.attend()
@@ -296,10 +299,3 @@ class Statuses:
 def _finish(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def _in_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: Any) -> None:
-    try:
-        loop.call_soon_threadsafe(function, *args)
-    except RuntimeError:
-        return  # the loop was closed: nobody waits there any more

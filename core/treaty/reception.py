@@ -40,6 +40,11 @@ class Reception:
         self.received = 0
 
     @property
+    def foreign(self) -> bool:
+        """Whether this is a forked child, to which the inbox does not belong."""
+        return self._inbox.foreign
+
+    @property
     def busy(self) -> bool:
         """Whether a thread receives just now."""
         return self._turn.locked()

@@ -32,15 +32,20 @@ def split_target(target: str) -> tuple[str, str]:
         InvalidTarget: there is no dot, nothing behind it, or no plain token before it.
     """
     if not isinstance(target, str):
-        raise InvalidTarget(f"{target!r} is no target: write 'service.method'")
+        raise InvalidTarget(f"{_short(target)} is no target: write 'service.method'")
     return _split_target(target)
+
+
+def _short(given: object) -> str:
+    """Show what was given, and not all of what goes on for ever."""
+    return repr(given[:40]) + " …" if isinstance(given, str) and len(given) > _LONGEST else repr(given)
 
 
 @lru_cache(maxsize=1024)
 def _split_target(target: str) -> tuple[str, str]:
     service, dot, name = target.partition(".")
     if not dot or not name or len(target) > _LONGEST:
-        raise InvalidTarget(f"{target!r} is no target: write 'service.method'")
+        raise InvalidTarget(f"{_short(target)} is no target: write 'service.method'")
     return check_name(service), name
 
 
@@ -52,7 +57,7 @@ def split_topic(topic: str) -> tuple[str, str]:
     """
     channel, dot, rest = topic.partition(".") if isinstance(topic, str) else ("", "", "")
     if not dot or not all(rest.split(".")) or len(topic) > _LONGEST:
-        raise InvalidTarget(f"{topic!r} is no topic: write 'channel.topic', such as 'storage.Host.created'")
+        raise InvalidTarget(f"{_short(topic)} is no topic: write 'channel.topic', such as 'storage.Host.created'")
     return check_name(channel), rest
 
 
@@ -104,6 +109,8 @@ class Handler(Struct, frozen=True, kw_only=True):
     #: The annotation of ``*args`` and ``**kwargs``, or ``None`` where the handler has none.
     rest_positional: Parameter | None
     rest_keyword: Parameter | None
+    #: The names of what it is called with anyway: the message, and the object that it is a method of.
+    taken: frozenset[str]
     doc: str
 
     def bind(self, params: Params) -> Bound:
@@ -133,7 +140,7 @@ class Handler(Struct, frozen=True, kw_only=True):
         kwargs = {}
         for name, value in params.items():
             parameter = self.keyword.get(name, self.rest_keyword)
-            if parameter is None:
+            if parameter is None or name in self.taken:
                 raise InvalidParams(f"{self.name} has no parameter {name!r}")
             kwargs[name] = self._convert(parameter, value, name)
         if self.rest_keyword is not None or len(kwargs) < len(self.keyword):
@@ -248,8 +255,16 @@ def _inspect(name: str, function: Callable[..., Any]) -> Handler:
         keyword=keyword,
         rest_positional=rest.get(inspect.Parameter.VAR_POSITIONAL),
         rest_keyword=rest.get(inspect.Parameter.VAR_KEYWORD),
+        taken=_taken(function, parameters[0]),
         doc=(inspect.getdoc(function) or "").partition("\n")[0],
     )
+
+
+def _taken(function: Callable[..., Any], message: inspect.Parameter) -> frozenset[str]:
+    leading = [message]
+    if inspect.ismethod(function):
+        leading.append(next(iter(inspect.signature(function.__func__).parameters.values())))
+    return frozenset(one.name for one in leading if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def _hints(function: Callable[..., Any], names: list[str]) -> dict[str, Any]:

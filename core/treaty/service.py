@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final, Self
 from treaty.client import Client
 from treaty.driving import present
 from treaty.engine import SKEW_MS, Answerer
-from treaty.errors import ConfigurationError, InvalidSecret
+from treaty.errors import ConfigurationError, ForkedError, InvalidSecret
 from treaty.guard import CAPACITY, Guard
 from treaty.incoming import Incoming
 from treaty.notices import announce
@@ -114,10 +114,12 @@ class Service:
         """Serve, and return as soon as requests will arrive. Does nothing if the service serves already.
 
         Raises:
+            ForkedError: the service was made by the parent of this process.
             InvalidHandler: a handler cannot be called as it is written.
             AddressInUse: somebody else serves there.
             TransportError: the broker cannot be reached.
         """
+        self._check_process()
         with self._life:
             if self._running is not None:
                 return
@@ -160,6 +162,8 @@ class Service:
             drain: seconds to wait for running handlers; the service's own default if ``None``. What still runs then
                 is given up: its caller gets ``ConnectionLost``, as it may have been executed.
         """
+        if self._transport.foreign:
+            return  # what is there belongs to the parent, threads and locks as well
         running = self._running
         if running is not None and running.own_thread:
             # A handler that stops its own service must return before the service can have drained.
@@ -237,6 +241,10 @@ class Service:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _check_process(self) -> None:
+        if self._transport.foreign:
+            raise ForkedError(f"{type(self).__name__} was made by another process: make a new one in this process")
 
     def _ping(self, _: Incoming) -> dict[str, Any]:
         """Say that the service is there."""

@@ -138,7 +138,8 @@ class Serving:
         thread.start()
 
     def _work(self) -> None:
-        while not self._stopping:
+        # A handler may have forked: in the child this is the only thread, and with it the child ends.
+        while not self._stopping and not self._reception.foreign:
             self._work_once(_SLICE)
 
     def _work_once(self, timeout: float) -> None:
@@ -292,6 +293,8 @@ class Serving:
             self._succeed(job, value)
 
     def _coroutine_over(self, job: Job) -> None:
+        if self._reception.foreign:
+            os._exit(0)  # the coroutine forked, and to end the child's loop would take the parent's out of its poll
         # A task that is cancelled before its first step never runs: its job ends here.
         self._finish(job, None)
         following = self._places.next_or_leave()

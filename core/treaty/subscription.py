@@ -131,7 +131,7 @@ class Subscription(Resource):
         if self._callback is not None:
             try:
                 self._callback(notification)
-            except Exception:
+            except BaseException:  # also sys.exit, which would end nothing but this thread
                 _LOG.exception("%s: the callback failed; the subscription goes on", self.pattern)
             return
         with self._arrived:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import signal
+import sys
 import threading
 import warnings
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -266,6 +269,24 @@ def test_a_handler_also_gets_errors_and_may_fail_itself(room: Room, caplog: pyte
     assert "the handler is broken" in caplog.text
 
 
+def test_a_handler_that_exits_ends_neither_the_call_nor_the_thread_that_hands_over(
+    room: Room, caplog: pytest.LogCaptureFixture
+) -> None:
+    room.serve(Slow)
+    client, handed = room.client(), SimpleQueue[str]()
+
+    def handle(reply: Reply) -> None:
+        handed.put(reply.result["RETURN_DATA"])
+        sys.exit("the handler exits")
+
+    client.on_response("slow.*", handle)
+    assert client.request("slow.echo", ["blocking"]).handled is None
+    for text in ("one", "two"):
+        client.send("slow.echo", [text])
+    assert [handed.get(timeout=LIMIT) for _ in range(3)] == ["blocking", "one", "two"]
+    assert "the handler exits" in caplog.text
+
+
 def test_a_handler_is_called_for_its_pattern_until_it_is_unregistered(room: Room) -> None:
     room.serve(Slow)
     client = room.client()
@@ -288,6 +309,48 @@ def test_a_call_that_ends_without_an_answer_is_not_handed_over(room: Room, caplo
         client.request("nobody.echo")
     with pytest.raises(Unavailable):
         client.send("nobody.echo").result()
+
+
+def test_one_call_too_many_ends_as_every_other_that_was_sent(room: Room) -> None:
+    service = room.serve(Slow)
+    client = room.client(max_open=2)
+    pending = [client.send("slow.wait") for _ in range(3)]
+    service.gate.await_arrival()
+    with pytest.raises(Unavailable, match="2 calls of this client are open already"):
+        client.send("slow.wait").result()
+    service.gate.open()
+    assert [one.result() for one in pending[:2]] == ["waited"] * 2
+
+
+@pytest.mark.parametrize("headers", ["x", 5, [], {"a": 1}, {1: "a"}])
+def test_headers_are_a_dict_of_text(room: Room, headers: Any) -> None:
+    with pytest.raises(EncodingError, match="header"):
+        room.client().call("slow.echo", headers=headers)
+
+
+def test_a_call_that_is_interrupted_is_given_up(room: Room) -> None:
+    service = room.serve(Slow)
+    client = room.client()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def when_it_runs() -> None:
+        service.gate.await_arrival()
+        signal.raise_signal(signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    thread = threading.Thread(target=when_it_runs)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            thread.start()
+            client.call("slow.until_cancelled")
+        assert client.open_calls == 0
+        assert client.counters["requests"] == 1
+    finally:
+        thread.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert client.call("slow.echo", ["hi"]) == ANSWER
 
 
 # Life

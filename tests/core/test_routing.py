@@ -362,3 +362,21 @@ def test_what_goes_by_any_name_does_not_stand_in_for_a_parameter() -> None:
     assert bound.bind({"needed": 1, "other": 2}).kwargs == {"needed": 1, "other": 2}
     with pytest.raises(InvalidParams, match="take lacks the parameter 'needed'"):
         bound.bind({"other": 1, "another": 2})
+
+
+def test_a_name_that_is_taken_by_the_call_itself_is_no_parameter() -> None:
+    class Service:
+        def on_take(self, message: object, **rest: int) -> None: ...
+
+    bound = HandlerTable.of(Service()).find("take")
+    for name in ("self", "message"):
+        with pytest.raises(InvalidParams, match=f"take has no parameter '{name}'"):
+            bound.bind({name: 1})
+    assert bound.bind({"other": 1}).kwargs == {"other": 1}
+
+
+def test_a_long_target_is_not_repeated() -> None:
+    for split in (split_target, split_topic):
+        with pytest.raises(InvalidTarget) as caught:
+            split("x." + "y" * 100_000)
+        assert len(str(caught.value)) < 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from queue import SimpleQueue
 from typing import Any
@@ -45,6 +46,19 @@ def test_a_callback_that_raises_stays_subscribed(room: Room, caplog: pytest.LogC
     service.publish("x", 3)
     assert heard.get(timeout=LIMIT) == 3
     assert "the callback is broken" in caplog.text
+
+
+def test_a_callback_that_exits_stays_subscribed(room: Room) -> None:
+    service, heard = room.serve(Slow), SimpleQueue[int]()
+
+    def callback(notification: Notification) -> None:
+        heard.put(notification.data)
+        sys.exit(1)
+
+    room.client().subscribe("slow.#", callback)
+    for number in range(3):
+        service.publish("x", number)
+    assert [heard.get(timeout=LIMIT) for _ in range(3)] == [0, 1, 2]
 
 
 def test_a_loop_yields_what_comes(room: Room) -> None:

@@ -313,7 +313,7 @@ def test_no_more_calls_are_open_than_are_allowed(room: Room) -> None:
     client.call("slow.echo")
     pending = [client.send("slow.wait") for _ in range(2)]
     with pytest.raises(Unavailable, match="not sent"):
-        client.send("slow.wait")
+        client.send("slow.wait").result()
     service.gate.open()
     assert [one.result() for one in pending] == ["waited"] * 2
     client.call("slow.echo")

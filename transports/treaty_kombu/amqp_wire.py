@@ -65,6 +65,8 @@ class Wire:
         self._sent = 0
         self._back: Any = None
         self._foreign: list[int] = []
+        #: Whether the broker waits to hear what became of a message; to say so unasked breaks the connection.
+        self._acknowledges = False
         self._driver: Final = driver(
             "pyamqp",
             hostname=settings.host,
@@ -145,7 +147,7 @@ class Wire:
         arguments = {"x-expires": int(expires * 1000), "x-max-length": limit, "x-overflow": "reject-publish"}
         self.channel.queue_declare(queue, durable=True, auto_delete=False, arguments=arguments)
         self.channel.basic_qos(0, capacity, False)  # noqa: FBT003 - the driver's signature
-        self.channel.basic_consume(queue, no_ack=False, callback=self._on_message)
+        self._acknowledge(queue)
 
     def take_feed(self, exchange: str, queue: str, limit: int) -> None:
         """Own a queue that gets a copy of everything; when it is full, the oldest is dropped."""
@@ -162,6 +164,10 @@ class Wire:
                 # The last of those who listened until now left in between, and the exchange went with them.
                 self.channel = self._driver.create_channel(self._raw)
         self.channel.basic_qos(0, _FEED_AHEAD, False)  # noqa: FBT003 - the driver's signature
+        self._acknowledge(queue)
+
+    def _acknowledge(self, queue: str) -> None:
+        self._acknowledges = True
         self.channel.basic_consume(queue, no_ack=False, callback=self._on_message)
 
     # ---- what is sent --------------------------------------------------------------------------------------------
@@ -259,8 +265,9 @@ class Wire:
         if not self._foreign:
             return 0
         foreign, self._foreign = self._foreign, []
-        for tag in foreign:
-            self.ack(tag)
+        if self._acknowledges:
+            for tag in foreign:
+                self.ack(tag)
         return len(foreign)
 
     def beat(self) -> None:

@@ -90,7 +90,8 @@ def parse(url: str) -> Address:
 def _tcp(rest: str) -> str:
     match = _HOST_AND_PORT.fullmatch(rest)
     if not match:
-        return "does not name a host and a port"
+        odd = next((sign for sign in "?#/" if sign in rest), "")
+        return f"has a {odd!r} behind host and port" if odd else "does not name a host and a port"
     return "names a port above 65535" if match[2] != "*" and int(match[2]) > 65535 else ""
 
 

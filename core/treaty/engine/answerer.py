@@ -241,9 +241,9 @@ class Answerer:
         try:
             return self._keyring.seal(Response.kind, encode(message), key=exchange.key, limit=self._max_frame)
         except EncodingError as error:
-            return self.error(exchange, InvalidResult(f"{method} was executed, but its result {error}"), now=now)
+            return self.error(exchange, InvalidResult(f"{method} was executed, but its result: {error}"), now=now)
         except FrameTooLarge as error:
-            return self.error(exchange, FrameTooLarge(f"{method} was executed, but its result is {error}"), now=now)
+            return self.error(exchange, FrameTooLarge(f"{method} was executed, but its result: {error}"), now=now)
 
     def failure(self, exchange: Exchange, raised: BaseException, *, now: Instant, error_id: str = "") -> bytes:
         """Write the answer for what a handler raised."""

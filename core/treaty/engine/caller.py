@@ -139,7 +139,7 @@ class Caller:
             raise ValueError(f"a timeout is a number of seconds above 0 and at most {MAX_TTL:g}, not {timeout!r}")
         if not isinstance(params, _PARAMS):
             raise EncodingError(f"parameters are a dict (by name) or a list (by position), not {type(params).__name__}")
-        if headers:
+        if headers is not None:
             _check_headers(headers)
         message = Request(
             id=self._random(16).hex(),
@@ -240,6 +240,8 @@ class Caller:
 
 
 def _check_headers(headers: dict[str, str]) -> None:
+    if not isinstance(headers, dict):
+        raise EncodingError(f"headers are a dict of text, not {type(headers).__name__}")
     for name, value in headers.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise EncodingError(f"the name and the value of a header are text, not {name!r}: {value!r}")

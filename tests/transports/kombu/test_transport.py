@@ -74,6 +74,19 @@ def test_foreign_messages_are_thrown_away(
     assert "a secret" not in caplog.text
 
 
+def test_foreign_messages_among_the_replies_are_thrown_away(broker: Any, make: Callable[..., Transport]) -> None:
+    transport = make(broker.url)
+    with transport.serve("echo") as inbox, transport.dial() as line:
+        for content_type in ("text/plain", "application/json"):
+            line.send("echo", b"real", 5)
+            delivery = inbox.receive(5)
+            assert delivery is not None
+            broker.inject(line.address, b"junk", content_type)
+            delivery.reply(b"answer")
+            delivery.settle()
+            assert eventually(lambda: line.receive(1)) == b"answer"
+
+
 def test_replies_go_only_to_reply_queues(broker: Any, make: Callable[..., Transport], prefix: str) -> None:
     transport = make(broker.url)
     with transport.serve("echo", capacity=9) as inbox, transport.serve("other") as other:

@@ -1,0 +1,85 @@
+"""What a forked child may do with what belongs to its parent: nothing, and it ends when its part is done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+
+import pytest
+
+from treaty import ForkedError, Incoming, Service
+
+from .conftest import SECRET, Room
+from .services import Slow
+
+
+def fork() -> int:
+    with warnings.catch_warnings():
+        # Python 3.12 warns of a fork with threads around; that is what is tried here.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """Do this in a forked child, and return with what it ended. It is given ten seconds."""
+    child = fork()
+    if child == 0:
+        try:
+            signal.alarm(10)
+            work()
+        except BaseException:
+            traceback.print_exc(file=sys.__stderr__)
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+class Forking(Service):
+    name = "slow"
+
+    def on_fork(self, message: Incoming) -> int:
+        return fork()
+
+    async def on_fork_later(self, message: Incoming) -> int:
+        return fork()
+
+    def on_echo(self, message: Incoming) -> int:
+        return os.getpid()
+
+
+@pytest.mark.parametrize("method", ["fork", "fork_later"])
+def test_a_handler_that_forks_leaves_a_child_that_ends(room: Room, method: str) -> None:
+    room.serve(Forking)
+    client = room.client()
+    child = client.call(f"slow.{method}")
+    assert child > 0
+    _, status = os.waitpid(child, 0)  # it ends, or this does not
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert client.call("slow.echo") == os.getpid()
+
+
+def test_a_service_cannot_be_used_in_a_child_and_is_stopped_there_at_once(room: Room) -> None:
+    service = room.serve(Slow)
+
+    def use_and_stop() -> None:
+        with pytest.raises(ForkedError, match="make a new one in this process"):
+            service.start()
+        service.stop()
+
+    assert in_child(use_and_stop) == 0
+    assert room.client().call("slow.echo", ["hi"]) == {"RETURN_DATA": "hi"}
+
+
+def test_a_child_leaves_the_service_of_its_parent_by_the_with_statement(room: Room) -> None:
+    service = Slow(room.transport, secret=SECRET)
+
+    def leave() -> None:
+        service.__exit__(None, None, None)
+
+    with service:
+        assert in_child(leave) == 0
+        assert room.client().call("slow.echo", ["hi"]) == {"RETURN_DATA": "hi"}
