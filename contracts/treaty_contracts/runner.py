@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -183,6 +183,10 @@ def _told(ended: Ended, limit: float) -> str:
 
 def run_isolated(target: AnyTarget, rule: Rule, profile: Profile, seed: int = 0) -> Outcome:
     """Run a rule as :func:`run_rule` does, in a process of its own, whose end is a verdict too."""
+    from treaty_contracts.warming import warm  # it needs the catalogue
+
+    with suppress(Exception):  # what a target has made impossible here shows in the rules that need it
+        warm()
     started = time.monotonic()
     limit = profile.limit * target.time_scale * len(rule.surfaces) + GRACE
     ended = in_child(lambda: msgspec.json.encode(run_rule(target, rule, profile, seed)), limit)

@@ -14,12 +14,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any
 
 from treaty import MissingExtra, Unavailable
 
 #: Seconds for the other process to come up.
 _START = 30.0
+#: Bytes that are read at once, or make a field a large one.
+_CHUNK = 65_536
 
 
 @contextmanager
@@ -61,7 +64,7 @@ def _check_installed() -> None:
 
 
 def make_server() -> Any:
-    """A fakeredis server on a free port of the loopback interface, mended in the three places where it hurts."""
+    """A fakeredis server on a free port of the loopback interface, mended in the five places where it hurts."""
     from fakeredis import TcpFakeServer
 
     server = TcpFakeServer(("127.0.0.1", 0))
@@ -73,7 +76,11 @@ def make_server() -> Any:
 
         def setup(self) -> None:
             super().setup()
+            self.rfile.close()
+            self.rfile: Any = _Commands(self.connection)
             self.writer.writer = _Patient(self.connection)
+            # Its own writes down each answer for a log that nobody keeps, and large ones take it longer than all else.
+            self.writer.write = self.writer.writer.write
             self.current_client.read_response = _refusals_as_answers(self.current_client.read_response)
 
     server.RequestHandlerClass = Handler
@@ -91,6 +98,62 @@ def _refusals_as_answers(read: Callable[[], Any]) -> Callable[[], Any]:
             return refusal
 
     return read_response
+
+
+class _Commands:
+    """Reads a command at a time from a socket that does not block.
+
+    The server asks for lines, goes through its whole loop for each of them, and copies all that is left of a command
+    with each. So the content of a large field comes by itself, after all that is before it.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._buffer = bytearray()
+        self._pieces: list[bytes] = []
+
+    def readline(self) -> bytes:
+        """Return the next piece of a command; empty if nothing is there, or nothing will come."""
+        while not self._pieces:
+            ends = _ends(self._buffer)
+            if ends:
+                self._pieces = [bytes(self._buffer[begin:end]) for begin, end in pairwise((0, *ends))]
+                del self._buffer[: ends[-1]]
+                break
+            try:
+                read = self._connection.recv(_CHUNK)
+            except BlockingIOError:
+                if not self._buffer:
+                    return b""
+                select.select([self._connection], [], [])  # the rest of a command is on its way
+                continue
+            if not read:
+                return b""
+            self._buffer += read
+        return self._pieces.pop(0)
+
+    def close(self) -> None:
+        """Nothing is held that is not the server's."""
+
+
+def _ends(data: bytearray) -> list[int]:
+    """Return where the pieces of the first command in ``data`` end: none if its end is yet to come."""
+    ends = []
+    at = data.find(b"\r\n") + 2
+    if at < 2:
+        return []
+    try:
+        for _ in range(int(data[1 : at - 2])):
+            line = data.find(b"\r\n", at) + 2
+            if line < 2:
+                return []
+            length = int(data[at + 1 : line - 2])
+            if length > _CHUNK:
+                ends.append(line)
+            at = line + length + 2
+    except ValueError:
+        at = len(data)  # this is no command: the server says what is wrong with it
+    return [*ends, at] if at <= len(data) else []
 
 
 class _Patient:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import socket
 import subprocess
 import sys
 
@@ -50,3 +52,40 @@ def test_without_fakeredis_the_embedded_broker_says_what_to_install(monkeypatch:
     monkeypatch.setattr(treaty_kombu.embedded, "find_spec", lambda _name: None)
     with pytest.raises(MissingExtra, match=r"treaty\[fake\]"), embedded_redis():
         pass
+
+
+def test_the_embedded_broker_takes_commands_that_come_together_in_pieces_and_large() -> None:
+    large = b"\r\n*1\r\n" * 50_000
+    sent = b"".join(_command(*words) for words in ((b"SET", b"key", large), (b"SET", b"", b"x"), (b"GET", b"key")))
+    with embedded_redis() as url, _connected(url) as connection, connection.makefile("rb") as answers:
+        connection.sendall(sent[:3])
+        assert not select.select([connection], [], [], 0)[0]
+        connection.sendall(sent[3:70_000])
+        connection.sendall(sent[70_000:])
+        assert [answers.readline(), answers.readline()] == [b"+OK\r\n", b"+OK\r\n"]
+        assert int(answers.readline()[1:]) == len(large)
+        assert answers.read(len(large) + 2) == large + b"\r\n"
+
+
+def test_the_embedded_broker_answers_what_is_before_a_command_that_waits() -> None:
+    with embedded_redis() as url, _connected(url) as connection, connection.makefile("rb") as answers:
+        connection.sendall(_command(b"SET", b"key", b"x") + _command(b"BRPOP", b"list", b"0"))
+        assert answers.readline() == b"+OK\r\n"
+
+
+@pytest.mark.parametrize("nonsense", [b"GET / HTTP/1.1\r\n\r\n", b"*1\r\n+x\r\n", b"*x\r\n"])
+def test_the_embedded_broker_hangs_up_on_who_speaks_something_else(nonsense: bytes) -> None:
+    with embedded_redis() as url:
+        with _connected(url) as connection, connection.makefile("rb") as answers:
+            connection.sendall(nonsense)
+            answers.read()  # to its end
+        assert reachable(url.removeprefix("kombu+"))
+
+
+def _connected(url: str) -> socket.socket:
+    settings = read_url(url)
+    return socket.create_connection((settings.host, settings.port), timeout=10)
+
+
+def _command(*words: bytes) -> bytes:
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
