@@ -7,7 +7,7 @@ registration waits for its subscription.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -15,7 +15,7 @@ from treaty import Client, FrameTooLarge
 from treaty.storage import asks
 from treaty.storage.asks import Ask
 from treaty.storage.models import Model
-from treaty.storage.records import Event
+from treaty.storage.records import Event, Position
 
 if TYPE_CHECKING:
     from treaty.storage.notifications import Notifications
@@ -84,10 +84,11 @@ class AsyncStorageClient:
         event: str = Event.ANY,
         *,
         snapshot: bool = False,
+        since: Mapping[str, Position] | None = None,
         on_gap: OnGap | None = None,
     ) -> Notifications:
         """Return what happens from now on, for ``async for``."""
-        opened = partial(self._notifications, model, event, snapshot=snapshot, on_gap=on_gap)
+        opened = partial(self._notifications, model, event, snapshot=snapshot, since=since, on_gap=on_gap)
         return await asyncio.to_thread(opened)
 
     async def _call(self, ask: Ask[_T]) -> _T:

@@ -167,6 +167,7 @@ class StorageClient:
         event: str = Event.ANY,
         *,
         snapshot: bool = False,
+        since: Mapping[str, Position] | None = None,
         on_gap: OnGap | None = None,
     ) -> Notifications:
         """Return what :meth:`register_callback` would tell, for a ``for`` or an ``async for`` loop::
@@ -175,7 +176,7 @@ class StorageClient:
         """
 
         def watch(callback: Callback) -> Watch:
-            return self._watch(callback, model, event, snapshot=snapshot, on_gap=on_gap)
+            return self._watch(callback, model, event, snapshot=snapshot, since=since, on_gap=on_gap)
 
         return self._keep(Notifications(watch))
 
@@ -213,7 +214,7 @@ class StorageClient:
         event: str,
         *,
         snapshot: bool,
-        since: Mapping[str, Position] | None = None,
+        since: Mapping[str, Position] | None,
         on_gap: OnGap | None,
     ) -> Watch:
         for name, function in (("callback", callback), ("on_gap", on_gap)):

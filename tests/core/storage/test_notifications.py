@@ -52,6 +52,25 @@ def test_an_async_loop_yields_what_happens(storage_room: StorageRoom) -> None:
     assert [(one.event, one.message.key) for one in happened] == [("created", "a"), ("deleted", "a"), ("created", "b")]
 
 
+def test_a_loop_goes_on_where_an_earlier_registration_stood(storage_room: StorageRoom) -> None:
+    storage_room.serve()
+    storage = storage_room.storage()
+    with storage.register_callback(lambda *_: None, Cluster) as watch:
+        storage.save(Cluster("a"))
+        assert eventually(lambda: [one.sequence for one in watch.positions.values()] == [1])
+        positions = watch.positions
+    storage.save(Cluster("b"))
+    with storage.notifications(Cluster, since=positions) as notifications:
+        first = next(iter(notifications))
+
+    async def main() -> Happened:
+        with await storage.aio.notifications(Cluster, since=positions) as notifications:
+            return await anext(aiter(notifications))
+
+    told = [first, asyncio.run(main())]
+    assert [(one.event, one.message.key, one.message.source) for one in told] == 2 * [("created", "b", "log")]
+
+
 def test_closing_ends_a_loop_that_waits(storage_room: StorageRoom) -> None:
     storage_room.serve()
     notifications = storage_room.storage().notifications()
