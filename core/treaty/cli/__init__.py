@@ -22,5 +22,9 @@ def main() -> int:
             raise
         sys.stderr.write(f"treaty: the command line needs {missing}: pip install 'treaty[cli]'\n")
         return 2
+    except KeyboardInterrupt:
+        # Half of the time until a command runs goes into this import.
+        sys.stderr.write("interrupted\n")
+        return 130
     run()
     return 0

@@ -68,3 +68,20 @@ def test_without_its_libraries_it_says_what_to_install(missing: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=20)
     assert done.returncode == 2
     assert done.stderr == f"treaty: the command line needs {missing}: pip install 'treaty[cli]'\n"
+
+
+def test_ctrl_c_while_it_is_loaded_is_no_traceback() -> None:
+    code = """
+import sys
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupts())
+from treaty.cli import main
+sys.exit(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=20)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
