@@ -6,12 +6,14 @@ This room must not know tables, nor what is written.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.engine import URL, Connection, CursorResult, Dialect, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from treaty import ConfigurationError
@@ -78,6 +80,33 @@ def make_reader(path: Path) -> sa.Engine:
     return sa.create_engine(
         "sqlite://", creator=lambda: sqlite3.connect(uri, uri=True, timeout=LOCK), poolclass=sa.NullPool
     )
+
+
+def execute(
+    connection: Connection, statement: sa.ClauseElement, rows: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+) -> CursorResult[Any]:
+    """Execute one of the statements of a store, with one row of parameters or several.
+
+    It is compiled once for each database: looking that up anew takes SQLAlchemy longer than SQLite takes to execute it.
+    Not worth while for what returns one row and has few parameters. No type may need its values processed, and no
+    parameter may be expanded.
+
+    Raises:
+        SQLAlchemyError: as for ``Connection.execute``.
+    """
+    text, names = _compiled(statement, connection.dialect)
+    if names is None:  # the driver takes parameters by name
+        return connection.exec_driver_sql(text, rows)
+    if isinstance(rows, Mapping):
+        return connection.exec_driver_sql(text, tuple(rows[name] for name in names))
+    return connection.exec_driver_sql(text, [tuple(row[name] for name in names) for row in rows])
+
+
+@lru_cache(maxsize=256)
+def _compiled(statement: sa.ClauseElement, dialect: Dialect) -> tuple[str, tuple[str, ...] | None]:
+    """Return a statement's text, and the names of its parameters in order where the driver counts them."""
+    compiled: Any = statement.compile(dialect=dialect)
+    return str(compiled), tuple(compiled.positiontup) if compiled.positional else None
 
 
 def _as_text(raw: bytes) -> str:

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, NoResultFound, SQLAlchemyError
 
-from treaty.storage.engines import LOCK, WRITES, make_engine, make_reader, read_url
+from treaty.storage.engines import LOCK, WRITES, execute, make_engine, make_reader, read_url
 from treaty.storage.errors import IncompatibleSchema, StorageError, StoreUnavailable, Unreadable
 from treaty.storage.lineage import Life, lost
 from treaty.storage.memory import RETAIN
@@ -42,9 +42,9 @@ from treaty.storage.tables import (
     READ,
     READ_FEED,
     READ_ONE,
-    READ_SOME,
     SCHEMA,
     UPDATE,
+    read_some,
     stranger,
 )
 
@@ -52,7 +52,7 @@ _LOG: Final = logging.getLogger("treaty.storage")
 _EMPTIED: Final = "the file was emptied: put back a backup, and start the service again"
 _WRITTEN_OVER: Final = "the file holds another history than before, it was written over: start the service again"
 #: How many keys one SELECT looks for.
-_AT_ONCE: Final = 500
+_AT_ONCE: Final = 512
 
 
 class SqlStore(Store):
@@ -178,7 +178,7 @@ class SqlStore(Store):
             if planned.changes or published != before:
                 self._head = head = head + len(planned.changes)
                 floor = self._pruned(connection, head, floor)
-                connection.execute(ADVANCE, {"at_sequence": head, "up_to": published, "at_floor": floor})
+                execute(connection, ADVANCE, {"at_sequence": head, "up_to": published, "at_floor": floor})
             if planned.changes:
                 _carry_out(connection, planned, existing)
         return planned.outcomes
@@ -333,9 +333,13 @@ def _entries(connection: Connection, wanted: Sequence[Identity]) -> dict[Identit
     for model in dict.fromkeys(model for model, _ in wanted):
         keys = [key for one, key in wanted if one == model]
         for start in range(0, len(keys), _AT_ONCE):
+            few = keys[start : start + _AT_ONCE]
+            # The last one fills it up to a power of two, so that there are few statements.
+            count = 1 << (len(few) - 1).bit_length()
+            names = {f"k{number}": few[min(number, len(few) - 1)] for number in range(count)}
             # Read to the end before a row may turn out to be damaged: SQLite is locked by what is half read.
-            rows = connection.execute(READ_SOME, {"of": model, "keys": keys[start : start + _AT_ONCE]}).all()
-            found |= {(model, row.key): entry_of(model, row) for row in rows}
+            rows = execute(connection, read_some(count), {"of": model, **names}).all()
+            found |= {(model, row[0]): entry_of(model, row) for row in rows}
     return found
 
 
@@ -351,8 +355,8 @@ def _carry_out(connection: Connection, planned: Plan, existing: dict[Identity, E
             new.append({"model": model, "key": key, "version": entry.version, "data": text_of(entry.data)})
     for statement, rows in ((INSERT, new), (UPDATE, changed), (DELETE, gone)):
         if rows:
-            connection.execute(statement, rows)
-    connection.execute(LOG, [row_of(change) for change in planned.changes])
+            execute(connection, statement, rows)
+    execute(connection, LOG, [row_of(change) for change in planned.changes])
 
 
 def _page(connection: Connection, after: int, limit: int, *, epoch: str, head: int) -> Page:

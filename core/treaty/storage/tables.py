@@ -5,7 +5,8 @@ This room must not know connections, nor what the statements are for.
 
 from __future__ import annotations
 
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -56,9 +57,6 @@ LOCK_FEED: Final = READ_FEED.with_for_update()
 _NAMED: Final = (OBJECTS.c.model == sa.bindparam("of")) & (OBJECTS.c.key == sa.bindparam("called"))
 READ: Final = sa.select(OBJECTS.c.key, OBJECTS.c.version, OBJECTS.c.data)
 READ_ONE: Final = READ.where(_NAMED)
-READ_SOME: Final = READ.where(
-    OBJECTS.c.model == sa.bindparam("of"), OBJECTS.c.key.in_(sa.bindparam("keys", expanding=True))
-)
 UPDATE: Final = sa.update(OBJECTS).where(_NAMED).values(version=sa.bindparam("v"), data=sa.bindparam("d"))
 DELETE: Final = sa.delete(OBJECTS).where(_NAMED)
 INSERT: Final = sa.insert(OBJECTS)
@@ -67,6 +65,13 @@ ADVANCE: Final = sa.update(FEED).values(
     sequence=sa.bindparam("at_sequence"), published=sa.bindparam("up_to"), floor=sa.bindparam("at_floor")
 )
 PRUNE: Final = sa.delete(CHANGES).where(CHANGES.c.sequence <= sa.bindparam("up_to"))
+
+
+@cache
+def read_some(count: int) -> sa.Select[Any]:
+    """Return the statement that reads so many objects of one model: ``of``, ``k0``, ``k1`` and so on."""
+    keys = [sa.bindparam(f"k{number}", type_=OBJECTS.c.key.type) for number in range(count)]
+    return READ.where(OBJECTS.c.model == sa.bindparam("of"), OBJECTS.c.key.in_(keys))
 
 
 def stranger(inspector: sa.Inspector) -> str:

@@ -449,3 +449,13 @@ def test_a_write_that_fails_leaves_no_connection_in_its_way(path: Path) -> None:
     assert spell(store.write([batch(put("b"))])[0]) == [(2, "created", "b")]
     store.close()
     assert store._kept is None
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 512, 513, 1_025])
+def test_any_number_of_objects_is_read_at_once(path: Path, count: int) -> None:
+    store = opened(path)
+    keys = [f"k{number}" for number in range(count)]
+    store.write([batch(*(put(key) for key in keys))])
+    assert list(store.get("Host", keys[:1])) == keys[:1]
+    assert sorted(store.get("Host", [*keys, "none"])) == sorted(keys)
+    store.close()
