@@ -133,7 +133,8 @@ class Client(Resource):
         try:
             reply = pending.reply()
         except BaseException:
-            pending.cancel()  # unless it is over: Ctrl-C, or a signal's handler that raises, and nobody waits any more
+            if not pending.done:  # Ctrl-C, or the handler of another signal: nobody waits any more
+                pending.cancel()
             raise
         for handler in self._handlers_for(target):
             reply = msgspec.structs.replace(reply, handled=_handled(handler, reply))
