@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, NoResultFound, SQLAlchemyError
 
-from treaty.storage.engines import LOCK, WRITES, execute, make_engine, make_reader, read_url
+from treaty.storage.engines import LOCK, WRITES, execute, make_engine, read_url, readers
 from treaty.storage.errors import IncompatibleSchema, StorageError, StoreUnavailable, Unreadable
 from treaty.storage.lineage import Life, lost
 from treaty.storage.memory import RETAIN
@@ -212,8 +212,9 @@ class SqlStore(Store):
         if not self._path.stat().st_size:
             _LOG.warning("%s is there, and empty: a new store is made in it", self._name)
             return
-        with self._translated(), make_reader(self._path).connect() as connection:
-            self._check_tables(connection)
+        for reader in readers(self._path):
+            with self._translated(), reader.connect() as connection:
+                self._check_tables(connection)
 
     def _check_tables(self, connection: Connection) -> None:
         """Refuse what is newer, and what has our names and is none of ours."""

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from treaty import ConfigurationError
 from treaty.storage import Batch, IncompatibleSchema, Position, StoreUnavailable, Unreadable
+from treaty.storage.engines import readers
 from treaty.storage.sql import SqlStore
 
 from .things import batch, drop, put, spell
@@ -40,17 +41,41 @@ def prints(folder: Path) -> dict[str, str]:
     return {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in folder.iterdir()}
 
 
-def test_a_newer_schema_is_refused_and_not_altered(path: Path) -> None:
+@pytest.mark.parametrize("state", ["closed", "in use", "crashed", "another journal"])
+def test_a_newer_schema_is_refused_and_not_altered(path: Path, tmp_path: Path, state: str) -> None:
     opened(path).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA journal_mode=DELETE")
-        connection.execute("UPDATE treaty_feed SET schema = 2")
-    connection.close()
-    before = prints(path.parent)
-    store = SqlStore(f"sqlite:///{path}")
-    with pytest.raises(IncompatibleSchema, match=r"store\.db has schema 2.*this one knows 1"):
-        store.open()
-    assert prints(path.parent) == before
+    with closing(sqlite3.connect(path)) as user:
+        if state == "another journal":
+            user.execute("PRAGMA journal_mode=DELETE")
+        user.execute("UPDATE treaty_feed SET schema = 2")
+        user.commit()
+        if state == "crashed":  # what the process had in its files
+            path = shutil.copytree(path.parent, tmp_path / "crashed") / path.name
+        if state in ("closed", "another journal"):
+            user.close()
+        before = prints(path.parent)
+        store = SqlStore(f"sqlite:///{path}")
+        for _ in range(2):
+            with pytest.raises(IncompatibleSchema, match=r"store\.db has schema 2.*this one knows 1"):
+                store.open()
+        after = prints(path.parent)
+    if state in ("in use", "crashed"):  # the index of the log, in which whoever reads says so
+        del before["store.db-shm"], after["store.db-shm"]
+    assert after == before
+
+
+def test_a_file_that_somebody_begins_to_use_while_it_is_looked_at_is_looked_at_again(path: Path) -> None:
+    """What it was before may be half of the truth."""
+    opened(path).close()
+    with closing(sqlite3.connect(path)) as user:
+        user.execute("PRAGMA wal_autocheckpoint=0")
+        looks = []
+        for engine in readers(path):
+            with engine.connect() as connection:
+                looks.append(connection.scalar(sa.text("SELECT schema FROM treaty_feed")))
+            user.execute("UPDATE treaty_feed SET schema = 2")
+            user.commit()
+    assert looks == [1, 2]
 
 
 def test_a_newer_schema_is_refused_by_postgresql_too(postgres: str) -> None:
