@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, NoResultFound, SQLAlchemyError
 
+from treaty.storage.causes import cause
 from treaty.storage.engines import LOCK, WRITES, execute, make_engine, read_url, readers
 from treaty.storage.errors import IncompatibleSchema, StorageError, StoreUnavailable, Unreadable
 from treaty.storage.lineage import Life, lost
@@ -288,7 +289,12 @@ class SqlStore(Store):
             if isinstance(error, DBAPIError) and error.connection_invalidated:
                 self._lost_sight = True
             # SQLite says "locked" of a file that was emptied.
-            raise StoreUnavailable(self._name, self._trouble() or _first_line(error)) from error
+            raise StoreUnavailable(self._name, self._trouble() or self._cause_of(error)) from error
+
+    def _cause_of(self, error: SQLAlchemyError) -> str:
+        if isinstance(error, NoResultFound):
+            return f"{FEED.name} has lost its row: put back a backup, and start the service again"
+        return cause(error, self._path if self._sqlite else None)
 
     def _trouble(self) -> str:
         """Say what became of the file since it was opened: SQLite would go on writing where nobody will find it."""
@@ -366,13 +372,6 @@ def _page(connection: Connection, after: int, limit: int, *, epoch: str, head: i
     changes = tuple(map(change_of, rows))
     last = changes[-1].sequence if changes else head
     return Page(epoch=epoch, head=head, changes=changes, more=last < head)
-
-
-def _first_line(error: SQLAlchemyError) -> str:
-    if isinstance(error, NoResultFound):
-        return f"{FEED.name} has lost its row: put back a backup, and start the service again"
-    origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return str(origin).partition("\n")[0] or type(origin).__name__
 
 
 def _identity(path: Path) -> tuple[int, int]:
