@@ -10,10 +10,12 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 #: SQLite enlarges the files that it works with by up to so many bytes at once.
 _STEP: Final = 32_768
+_NO_TABLE: Final = "42P01"
+_READ_ONLY: Final = "25006"
 
 
 def cause(error: SQLAlchemyError, path: Path | None) -> str:
@@ -25,6 +27,13 @@ def cause(error: SQLAlchemyError, path: Path | None) -> str:
     """
     origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     text = str(origin).partition("\n")[0] or type(origin).__name__
+    state = getattr(origin, "sqlstate", None)  # PostgreSQL's
+    if state == _NO_TABLE or text.startswith("no such table"):
+        return f"a table is gone, put back a backup, and start the service again ({text})"
+    if state == _READ_ONLY:
+        return f"the database is read-only ({text})"
+    if isinstance(error, IntegrityError):
+        return f"its tables do not fit together any more, put back a backup, and start the service again ({text})"
     if path is None or not isinstance(origin, sqlite3.Error):
         return text
     name = getattr(origin, "sqlite_errorname", "")

@@ -128,6 +128,7 @@ def test_a_loop_goes_on_where_an_earlier_one_stood(storage_room: StorageRoom, sq
     storage.save_many([Cluster(name) for name in "abcd"])
     with storage.notifications(Cluster, since={}) as first:
         assert keys(list(islice(first, 4))) == ["a", "b", "c", "d"]
+        assert eventually(lambda: "main" in first._watch.positions)  # until then all that is there is being read
         storage.save_many([Cluster("e"), Cluster("f")])
         assert keys(list(islice(first, 2))) == ["e", "f"]
     kept = msgspec.json.encode(first.positions)  # "f" counts when the next one is asked for: it never was

@@ -340,14 +340,45 @@ def test_a_version_and_an_event_that_are_damaged_are_named(path: Path) -> None:
     store.close()
 
 
-def test_a_feed_without_its_row_is_a_typed_error(path: Path) -> None:
+def test_a_read_only_transaction_of_postgresql_is_a_typed_error(postgres: str) -> None:
+    store = SqlStore(postgres)
+    store.open()
+    store.write([batch(put("a"))])
+    store.close()
+    readonly = SqlStore(postgres.replace("options=", "options=-cdefault_transaction_read_only%3Don%20", 1))
+    with pytest.raises(StoreUnavailable, match=r"the database is read-only \("):
+        readonly.open()
+    store.open()
+    assert [entry.key for entry in store.list("Host")] == ["a"]
+    store.close()
+
+
+ODD = {
+    "feed": ("UPDATE treaty_feed SET sequence = 'x'", StoreUnavailable, "treaty_feed is damaged, its sequence"),
+    "epoch": ("UPDATE treaty_feed SET epoch = x'00'", StoreUnavailable, "treaty_feed is damaged, its epoch"),
+    "life": ("UPDATE treaty_lives SET start = 'x'", StoreUnavailable, "treaty_lives is damaged"),
+    "key": ("UPDATE treaty_objects SET key = x'7a'", Unreadable, r"Host .*b'z'.* its model or key is no text"),
+    "no Unicode": ("UPDATE treaty_objects SET key = CAST(x'ff' AS TEXT)", Unreadable, r"udcff.* key is no text"),
+    "version": ("UPDATE treaty_objects SET version = 0", Unreadable, "Host 'a'.* its version is no whole number"),
+    "time": ("UPDATE treaty_changes SET at = 'x'", Unreadable, "Host 'a'.*change 1 in the log: its sequence, time"),
+    "model": ("UPDATE treaty_changes SET model = x'00'", Unreadable, "change 1 in the log: its model or key"),
+}
+
+
+@pytest.mark.parametrize(("damage", "kind", "said"), ODD.values(), ids=ODD)
+def test_what_sqlite_lets_into_any_column_is_a_typed_error(
+    path: Path, damage: str, kind: type[Exception], said: str
+) -> None:
     store = opened(path)
-    with sqlite3.connect(path) as connection:
-        connection.execute("DELETE FROM treaty_feed")
-    connection.close()
-    for attempt in (store.standing, lambda: store.write([batch(put("a"))])):
-        with pytest.raises(StoreUnavailable, match="treaty_feed has lost its row"):
+    store.write([batch(put("a"))])
+    start = Position(epoch=store.standing().epoch, sequence=0)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(damage)
+        other.commit()
+    with pytest.raises(kind, match=said) as caught:
+        for attempt in (lambda: store.list("Host"), lambda: store.changes_since(start), store.standing):
             attempt()
+    str(caught.value).encode()
     store.close()
 
 
