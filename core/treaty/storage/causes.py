@@ -39,6 +39,9 @@ def cause(error: SQLAlchemyError, path: Path | None) -> str:
     name = getattr(origin, "sqlite_errorname", "")
     if name == "SQLITE_FULL":
         return f"{text}: {_room(_free(path))}"
+    if name.startswith("SQLITE_CANTOPEN"):
+        there = path.parent.exists()
+        return f"{text}: {'it, or its folder, may not be read or written' if there else 'its folder is not there'}"
     if name.startswith("SQLITE_IOERR"):
         free = _free(path)
         # That there is no space left, SQLite says only of some of its files.

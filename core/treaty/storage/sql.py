@@ -216,6 +216,8 @@ class SqlStore(Store):
         """Look at the tables before anything is written: the journal mode alone would alter the file."""
         if not self._path.exists():
             return
+        if not self._path.is_file():
+            raise StoreUnavailable(self._name, "this is no file")
         if not self._path.stat().st_size:
             _LOG.warning("%s is there, and empty: a new store is made in it", self._name)
             return

@@ -68,6 +68,12 @@ def failed(name: str, text: str) -> OperationalError:
             65_536,
             "the disk fails, or a quota or a limit is used up: 65,536 bytes are free on its disk (disk I/O error, {})",
         ),
+        (
+            "SQLITE_CANTOPEN",
+            "unable to open database file",
+            0,
+            "unable to open database file: it, or its folder, may not be read or written",
+        ),
         ("SQLITE_READONLY", "attempt to write a readonly database", 0, "attempt to write a readonly database"),
     ],
 )

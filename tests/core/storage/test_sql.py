@@ -383,8 +383,15 @@ def test_what_sqlite_lets_into_any_column_is_a_typed_error(
 
 
 def test_a_folder_that_is_not_there_is_a_typed_error(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnavailable, match="unable to open database file"):
+    with pytest.raises(StoreUnavailable, match="unable to open database file: its folder is not there"):
         SqlStore(f"sqlite:///{tmp_path}/no/such/store.db").open()
+
+
+def test_a_folder_in_the_place_of_a_file_is_a_typed_error(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(StoreUnavailable, match=r"store\.db: this is no file"):
+        SqlStore(f"sqlite:///{path}").open()
+    assert prints(path) == {}
 
 
 def test_a_database_that_cannot_be_reached_is_a_typed_error_without_the_password() -> None:
