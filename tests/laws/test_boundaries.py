@@ -53,7 +53,7 @@ PURE_STORAGE = [
     "follower",
     "asks",
 ]
-SQL = {"sql", "tables", "engines"}
+SQL = {"sql", "tables", "engines", "causes", "checks"}
 #: Inside the engine.
 ENGINE = ["instant", "caller", "answerer", "__init__"]
 

@@ -173,6 +173,9 @@ class StorageClient:
         """Return what :meth:`register_callback` would tell, for a ``for`` or an ``async for`` loop::
 
         for event, host, message in storage.notifications(Host): ...
+
+        Arguments and errors are those of :meth:`register_callback`; for ``since``, :attr:`Notifications.positions` says
+        where an earlier loop stood.
         """
 
         def watch(callback: Callback) -> Watch:

@@ -6,7 +6,7 @@ This room must not know tables, nor what is written.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -74,12 +74,27 @@ def make_engine(url: URL) -> sa.Engine:
     return engine
 
 
-def make_reader(path: Path) -> sa.Engine:
-    """Make an engine that alters nothing in a file, not even the journal mode. Nothing is connected yet."""
-    uri = f"file:{quote(str(path))}?mode=ro"
+def readers(path: Path) -> Iterator[sa.Engine]:
+    """Yield engines that alter nothing in a file, not even the journal mode, and leave nothing beside it. The last one
+    has the truth: there is a second one if somebody else began to use the file meanwhile. Nothing is connected yet.
+    """
+    used = _is_used(path)
+    # Only who takes it that nobody writes can read a file in WAL mode without making an index of its log.
+    yield _reader(path, "mode=ro" if used else "mode=ro&immutable=1")
+    if not used and _is_used(path):
+        yield _reader(path, "mode=ro")
+
+
+def _reader(path: Path, how: str) -> sa.Engine:
+    uri = f"file:{quote(str(path))}?{how}"
     return sa.create_engine(
         "sqlite://", creator=lambda: sqlite3.connect(uri, uri=True, timeout=LOCK), poolclass=sa.NullPool
     )
+
+
+def _is_used(path: Path) -> bool:
+    """Whether something of a file's contents is in a log or a journal beside it."""
+    return any(path.with_name(path.name + end).exists() for end in ("-wal", "-journal"))
 
 
 def execute(

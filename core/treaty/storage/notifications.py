@@ -10,14 +10,15 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Final, NamedTuple, NoReturn, Self
+from typing import Any, Final, NamedTuple, NoReturn, Self, TypeAlias
 
 from treaty import ConfigurationError
-from treaty.storage.records import Notice
+from treaty.storage.records import Notice, Position
 from treaty.storage.watch import Callback, Watch
 
 #: How many wait for whoever iterates.
 _ROOM: Final = 100
+Positions: TypeAlias = dict[str, Position]
 
 
 class Happened(NamedTuple):
@@ -32,11 +33,20 @@ class Notifications:
     """Iterate over it, blocking or asynchronously; it ends when it is closed. Made by ``StorageClient``."""
 
     def __init__(self, watch: Callable[[Callback], Watch]) -> None:
-        self._kept: deque[Happened] = deque()
+        #: What nobody has read yet, each with where the watch stood before it.
+        self._kept: deque[tuple[Positions, Happened]] = deque()
+        #: Where the watch stood before what the loop is at, until it asks for the next one.
+        self._before: Positions | None = None
+        #: Where the watch stood before what came too late, when this was closed.
+        self._end: Positions | None = None
         self._changed = threading.Condition()
         self._waiters: list[Callable[[], None]] = []
         self._closed = False
+        self._made: Watch | None = None
         self._watch = watch(self._put)
+        with self._changed:
+            self._made = self._watch
+            self._changed.notify_all()
 
     def __repr__(self) -> str:
         return f"<Notifications of {self._watch!r}>"
@@ -51,15 +61,28 @@ class Notifications:
         """Whether it was closed."""
         return self._closed
 
+    @property
+    def positions(self) -> dict[str, Position]:
+        """How far the loop has come, by feed: what another one can be given as ``since``. See :attr:`Watch.positions`.
+
+        It moves on when the next one is asked for: what the loop is left at counts as not done. For one loop at a time.
+        """
+        with self._changed:  # so that nothing is put meanwhile
+            if self._before is not None:
+                return dict(self._before)
+            if self._kept:
+                return dict(self._kept[0][0])
+            return self._watch.positions if self._end is None else dict(self._end)
+
     def __iter__(self) -> Iterator[Happened]:
         """Yield what happens, as it happens."""
         while True:
             with self._changed:
+                self._before = None
                 self._changed.wait_for(lambda: self._kept or self._closed)
-                if not self._kept:
-                    return
-                happened = self._kept.popleft()
-                self._changed.notify_all()
+                happened = self._take()
+            if happened is None:
+                return
             yield happened
 
     async def __aiter__(self) -> AsyncIterator[Happened]:
@@ -78,8 +101,7 @@ class Notifications:
             while True:
                 heard.clear()
                 with self._changed:
-                    happened = self._kept.popleft() if self._kept else None
-                    self._changed.notify_all()
+                    happened = self._take()
                 if happened is not None:
                     yield happened
                 elif self._closed:
@@ -116,12 +138,21 @@ class Notifications:
         # There for Python to look for; __aenter__ says what to write instead.
         return
 
+    def _take(self) -> Happened | None:
+        """Return the next one if it is there. The lock is held."""
+        self._before, happened = self._kept.popleft() if self._kept else (None, None)
+        self._changed.notify_all()
+        return happened
+
     def _put(self, event: str, instance: Any, message: Notice) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: len(self._kept) < _ROOM or self._closed)
-            if self._closed:
+            # The watch may be faster than whoever makes it.
+            self._changed.wait_for(lambda: (self._made and len(self._kept) < _ROOM) or self._closed)
+            if self._closed or self._made is None:
+                if self._end is None and self._made is not None:
+                    self._end = self._made.positions
                 return
-            self._kept.append(Happened(event, instance, message))
+            self._kept.append((self._made.positions, Happened(event, instance, message)))
             self._changed.notify_all()
             waiters = list(self._waiters)
         for wake in waiters:

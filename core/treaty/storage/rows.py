@@ -24,9 +24,10 @@ def entry_of(model: str, row: Any) -> Entry:
         Unreadable: it is damaged.
     """
     key, version, data = row
+    _check_names(model, key)
     document = _read(data, model, key)
-    if not isinstance(version, int):
-        raise Unreadable(model, key, "its version is no whole number")
+    if not isinstance(version, int) or version < 1:
+        raise Unreadable(model, key, "its version is no whole number from 1 on")
     return Entry(model=model, key=key, version=version, data=document)
 
 
@@ -37,6 +38,9 @@ def change_of(row: Any) -> Change:
         Unreadable: it is damaged.
     """
     where = f"change {row.sequence} in the log: "
+    _check_names(row.model, row.key, where)
+    if not all(isinstance(one, int) for one in (row.sequence, row.at)) or not isinstance(row.epoch, str):
+        raise Unreadable(row.model, row.key, f"{where}its sequence, time or epoch makes no sense")
     document = _read(row.data, row.model, row.key, where)
     try:
         event = Event(row.event)
@@ -63,6 +67,21 @@ def row_of(change: Change) -> dict[str, Any]:
 def text_of(document: Document | None) -> str:
     """Return a document as JSON."""
     return _encode(document).decode()
+
+
+def _check_names(model: Any, key: Any, where: str = "") -> None:
+    for value in (model, key):
+        if not isinstance(value, str) or _is_broken(value):
+            raise Unreadable(_shown(model), _shown(key), f"{where}its model or key is no text")
+
+
+def _is_broken(text: str) -> bool:
+    return any("\ud800" <= one <= "\udfff" for one in text)
+
+
+def _shown(value: Any) -> str:
+    """Return something that can be sent, for a name that cannot."""
+    return value if isinstance(value, str) and not _is_broken(value) else ascii(value)
 
 
 def _read(data: Any, model: str, key: str, where: str = "") -> Document:

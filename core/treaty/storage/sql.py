@@ -17,11 +17,13 @@ from typing import Any, ClassVar, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError, NoResultFound, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from treaty.storage.engines import LOCK, WRITES, execute, make_engine, make_reader, read_url
-from treaty.storage.errors import IncompatibleSchema, StorageError, StoreUnavailable, Unreadable
-from treaty.storage.lineage import Life, lost
+from treaty.storage.causes import cause
+from treaty.storage.checks import Damaged, check_tables, feed_of, lives_of
+from treaty.storage.engines import LOCK, WRITES, execute, make_engine, read_url, readers
+from treaty.storage.errors import StorageError, StoreUnavailable, Unreadable
+from treaty.storage.lineage import lost
 from treaty.storage.memory import RETAIN
 from treaty.storage.planning import Outcome, Plan, identities, plan
 from treaty.storage.records import PAGE, Batch, Entry, Identity, Page, Position, Standing
@@ -45,7 +47,6 @@ from treaty.storage.tables import (
     SCHEMA,
     UPDATE,
     read_some,
-    stranger,
 )
 
 _LOG: Final = logging.getLogger("treaty.storage")
@@ -116,8 +117,8 @@ class SqlStore(Store):
 
     def standing(self) -> Standing:
         with self._reading() as connection:
-            epoch, sequence, published, _ = connection.execute(READ_FEED).one()
-        return Standing(epoch=epoch, sequence=sequence, published=published)
+            feed = feed_of(connection.execute(READ_FEED).all())
+        return Standing(epoch=feed.epoch, sequence=feed.sequence, published=feed.published)
 
     def get(self, model: str, keys: Sequence[str]) -> dict[str, Entry]:
         with self._reading() as connection:
@@ -147,7 +148,7 @@ class SqlStore(Store):
 
     def note_published(self, reached: Callable[[int], int]) -> Standing:
         with self._writing() as (connection, feed):
-            epoch, sequence, before, floor = feed
+            epoch, sequence, before, floor, _ = feed
             published = reached(before)
             if published != before:
                 connection.execute(ADVANCE, {"at_sequence": sequence, "up_to": published, "at_floor": floor})
@@ -155,22 +156,29 @@ class SqlStore(Store):
 
     def changes_since(self, position: Position, *, limit: int = PAGE) -> Page:
         with self._reading() as connection:
-            epoch, head, _, floor = connection.execute(READ_FEED).one()
-            why = lost(position, _lives(connection), floor=floor, head=head)
+            epoch, head, _, floor, _ = feed_of(connection.execute(READ_FEED).all())
+            why = lost(position, lives_of(connection), floor=floor, head=head)
             if why is not None:
                 return Page(epoch=epoch, head=head, lost=why)
-            return _page(connection, position.sequence, limit, epoch=epoch, head=head)
+            page = _page(connection, position.sequence, limit, epoch=epoch, head=head)
+        # Nobody is led across a hole: what is before it is good, and behind it only everything helps.
+        whole = tuple(one for number, one in enumerate(page.changes, position.sequence + 1) if one.sequence == number)
+        last = position.sequence + len(whole)
+        if len(whole) == limit or last == head:
+            return page
+        _LOG.warning("%s: change %d is not in %s any more", self._name, last + 1, CHANGES.name)
+        return Page(epoch=epoch, head=head, changes=whole, more=bool(whole), lost=None if whole else "pruned")
 
     def changes_after(self, sequence: int, *, limit: int = PAGE) -> Page:
         with self._reading() as connection:
-            epoch, head, _, floor = connection.execute(READ_FEED).one()
+            epoch, head, _, floor, _ = feed_of(connection.execute(READ_FEED).all())
             return _page(connection, max(sequence, floor), limit, epoch=epoch, head=head)
 
     # Inside
 
     def _write(self, batches: Sequence[Batch], reached: Callable[[int], int]) -> Sequence[Outcome]:
         with self._writing() as (connection, feed):
-            epoch, head, before, floor = feed
+            epoch, head, before, floor, _ = feed
             existing = _entries(connection, identities(batches))
             at = time.time_ns() // 1_000_000
             planned = plan(batches, existing, epoch=epoch, head=head, at=at)
@@ -197,9 +205,8 @@ class SqlStore(Store):
     def _prepare(self, connection: Connection) -> None:
         if not self._sqlite:
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(7238942)"))  # two workers may begin at once
-        self._check_tables(connection)
-        METADATA.create_all(connection)
-        if connection.scalar(sa.select(FEED.c.id)) is None:
+        if not check_tables(connection, self._name):
+            METADATA.create_all(connection)
             first = {"id": 1, "schema": SCHEMA, "epoch": "", "sequence": 0, "published": 0, "floor": 0}
             connection.execute(sa.insert(FEED), first)
         feed = _begin_epoch(connection)
@@ -209,28 +216,14 @@ class SqlStore(Store):
         """Look at the tables before anything is written: the journal mode alone would alter the file."""
         if not self._path.exists():
             return
+        if not self._path.is_file():
+            raise StoreUnavailable(self._name, "this is no file")
         if not self._path.stat().st_size:
             _LOG.warning("%s is there, and empty: a new store is made in it", self._name)
             return
-        with self._translated(), make_reader(self._path).connect() as connection:
-            self._check_tables(connection)
-
-    def _check_tables(self, connection: Connection) -> None:
-        """Refuse what is newer, and what has our names and is none of ours."""
-        inspector = sa.inspect(connection)
-        found = None
-        if inspector.has_table(FEED.name) and "schema" in {one["name"] for one in inspector.get_columns(FEED.name)}:
-            found = connection.scalar(sa.select(FEED.c.schema))
-        if isinstance(found, int) and found > SCHEMA:
-            raise IncompatibleSchema(
-                f"{self._name} has schema {found}, made by a newer version of Treaty; this one knows {SCHEMA}. "
-                "It was not touched: update Treaty, or use another database"
-            )
-        if strange := stranger(inspector):
-            raise IncompatibleSchema(
-                f"{self._name} has a table {strange}, which is none of Treaty's. It was not touched: use another "
-                "database, or another schema of it"
-            )
+        for reader in readers(self._path):
+            with self._translated(), reader.connect() as connection:
+                check_tables(connection, self._name)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -245,7 +238,7 @@ class SqlStore(Store):
             if self._kept is None:
                 self._kept = engine.connect().execution_options(**{WRITES: True})
             try:
-                feed = self._kept.execute(LOCK_FEED).one()
+                feed = feed_of(self._kept.execute(LOCK_FEED).all())
                 if self._lost_sight or not self._goes_on(self._kept, feed):
                     feed = _begin_epoch(self._kept)
                 self._head = feed.sequence
@@ -266,7 +259,7 @@ class SqlStore(Store):
         known = self._known
         if known is None or (feed.epoch == known.epoch and feed.sequence >= known.sequence):
             return True
-        if lost(known, _lives(connection), floor=feed.floor, head=feed.sequence) != "history":
+        if lost(known, lives_of(connection), floor=feed.floor, head=feed.sequence) != "history":
             return True
         if self._sqlite and feed.floor <= known.sequence:  # else our life may only have been pruned
             self._ruined = _WRITTEN_OVER
@@ -287,7 +280,10 @@ class SqlStore(Store):
             if isinstance(error, DBAPIError) and error.connection_invalidated:
                 self._lost_sight = True
             # SQLite says "locked" of a file that was emptied.
-            raise StoreUnavailable(self._name, self._trouble() or _first_line(error)) from error
+            why = self._trouble() or cause(error, self._path if self._sqlite else None)
+            raise StoreUnavailable(self._name, why) from error
+        except Damaged as error:
+            raise StoreUnavailable(self._name, self._trouble() or str(error)) from None
 
     def _trouble(self) -> str:
         """Say what became of the file since it was opened: SQLite would go on writing where nobody will find it."""
@@ -317,11 +313,6 @@ def _begin_epoch(connection: Connection) -> Any:
     feed = connection.execute(READ_FEED).one()
     connection.execute(sa.insert(LIVES), {"epoch": feed.epoch, "start": feed.sequence})
     return feed
-
-
-def _lives(connection: Connection) -> list[Life]:
-    rows = connection.execute(sa.select(LIVES.c.epoch, LIVES.c.start).order_by(LIVES.c.number))
-    return [Life(epoch=row.epoch, start=row.start) for row in rows]
 
 
 def _entries(connection: Connection, wanted: Sequence[Identity]) -> dict[Identity, Entry]:
@@ -365,13 +356,6 @@ def _page(connection: Connection, after: int, limit: int, *, epoch: str, head: i
     changes = tuple(map(change_of, rows))
     last = changes[-1].sequence if changes else head
     return Page(epoch=epoch, head=head, changes=changes, more=last < head)
-
-
-def _first_line(error: SQLAlchemyError) -> str:
-    if isinstance(error, NoResultFound):
-        return f"{FEED.name} has lost its row: put back a backup, and start the service again"
-    origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return str(origin).partition("\n")[0] or type(origin).__name__
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -52,7 +52,7 @@ CHANGES: Final = sa.Table(
     sa.Column("at", sa.BigInteger, nullable=False),
 )
 #: Statements are made once: SQLAlchemy caches what it compiles, but not the tree.
-READ_FEED: Final = sa.select(FEED.c.epoch, FEED.c.sequence, FEED.c.published, FEED.c.floor)
+READ_FEED: Final = sa.select(FEED.c.epoch, FEED.c.sequence, FEED.c.published, FEED.c.floor, FEED.c.schema)
 LOCK_FEED: Final = READ_FEED.with_for_update()
 _NAMED: Final = (OBJECTS.c.model == sa.bindparam("of")) & (OBJECTS.c.key == sa.bindparam("called"))
 READ: Final = sa.select(OBJECTS.c.key, OBJECTS.c.version, OBJECTS.c.data)

@@ -6,10 +6,11 @@ import asyncio
 import threading
 from itertools import islice
 
+import msgspec
 import pytest
 
 from treaty import ConfigurationError
-from treaty.storage import Happened
+from treaty.storage import Gap, Happened, Position, StoreConfig, ValidationFailed
 
 from .conftest import StorageRoom
 from .things import LIMIT, Cluster, Host, eventually
@@ -115,3 +116,85 @@ def test_async_with_says_what_to_write_instead(storage_room: StorageRoom) -> Non
         raise AssertionError("nothing came")
 
     assert asyncio.run(main()) == ["a"]
+
+
+def keys(happened: list[Happened]) -> list[str]:
+    return [one.message.key for one in happened]
+
+
+def test_a_loop_goes_on_where_an_earlier_one_stood(storage_room: StorageRoom, sqlite: str) -> None:
+    service = storage_room.serve(StoreConfig(url=sqlite, models=[Cluster]))
+    storage = storage_room.storage()
+    storage.save_many([Cluster(name) for name in "abcd"])
+    with storage.notifications(Cluster, since={}) as first:
+        assert keys(list(islice(first, 4))) == ["a", "b", "c", "d"]
+        assert eventually(lambda: "main" in first._watch.positions)  # until then all that is there is being read
+        storage.save_many([Cluster("e"), Cluster("f")])
+        assert keys(list(islice(first, 2))) == ["e", "f"]
+    kept = msgspec.json.encode(first.positions)  # "f" counts when the next one is asked for: it never was
+    service.stop()
+    service.start()
+    storage.save(Cluster("while it was away"))
+    gaps: list[Gap] = []
+    since = msgspec.json.decode(kept, type=dict[str, Position])
+    with storage.notifications(Cluster, since=since, on_gap=gaps.append) as again:
+        assert keys(list(islice(again, 2))) == ["f", "while it was away"]
+    assert [(one.resync, one.missed) for one in gaps] == [(False, 2)]
+
+
+def test_an_async_loop_goes_on_where_an_earlier_one_stood(storage_room: StorageRoom) -> None:
+    storage_room.serve()
+    storage = storage_room.storage()
+    first = storage.notifications(Cluster)
+    storage.save_many([Cluster("a"), Cluster("b"), Cluster("c")])
+
+    async def first_of(since: dict[str, Position]) -> str:
+        with await storage.aio.notifications(Cluster, since=since) as notifications:
+            async for one in notifications:
+                return one.message.key
+        raise AssertionError("nothing came")
+
+    loop = iter(first)
+    next(loop)
+    next(loop)
+    assert asyncio.run(first_of(first.positions)) == "b"
+    first.close()
+
+
+def test_positions_of_a_loop_move_on_when_the_next_one_is_asked_for(storage_room: StorageRoom) -> None:
+    """Not when it waits in the buffer: who dies before it is read has not been told."""
+    storage_room.serve()
+    storage = storage_room.storage()
+    with storage.notifications(Cluster) as notifications:
+        assert notifications.positions["main"].sequence == 0
+        storage.save(Cluster("a"))
+        storage.save(Cluster("b"))
+        assert eventually(lambda: len(notifications._kept) == 2)
+        assert notifications.positions["main"].sequence == 0
+        seen = []
+        for one in notifications:
+            seen.append((one.message.sequence, notifications.positions["main"].sequence))
+            if one.message.key == "b":
+                notifications.close()
+    assert seen == [(1, 0), (2, 1)]
+    assert notifications.positions["main"].sequence == 2  # the loop has asked for more
+
+
+def test_what_did_not_get_into_the_buffer_before_it_was_closed_is_not_counted(storage_room: StorageRoom) -> None:
+    storage_room.serve()
+    storage = storage_room.storage()
+    notifications = storage.notifications(Cluster)
+    storage.save_many([Cluster(f"{number}") for number in range(120)])
+    assert eventually(lambda: len(notifications._kept) == 100)
+    notifications.close()
+    assert len(list(notifications)) == 100
+    assert notifications.positions["main"].sequence == 100
+
+
+def test_where_a_loop_begins_is_checked(storage_room: StorageRoom) -> None:
+    storage_room.serve()
+    storage = storage_room.storage()
+    with pytest.raises(ValidationFailed, match="not both"):
+        storage.notifications(Cluster, since={}, snapshot=True)
+    with pytest.raises(ValidationFailed, match="a Position for each feed"):
+        storage.notifications(Cluster, since={"main": 7})  # type: ignore[dict-item]

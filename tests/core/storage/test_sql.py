@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from treaty import ConfigurationError
 from treaty.storage import Batch, IncompatibleSchema, Position, StoreUnavailable, Unreadable
+from treaty.storage.engines import readers
 from treaty.storage.sql import SqlStore
 
 from .things import batch, drop, put, spell
@@ -40,17 +41,41 @@ def prints(folder: Path) -> dict[str, str]:
     return {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in folder.iterdir()}
 
 
-def test_a_newer_schema_is_refused_and_not_altered(path: Path) -> None:
+@pytest.mark.parametrize("state", ["closed", "in use", "crashed", "another journal"])
+def test_a_newer_schema_is_refused_and_not_altered(path: Path, tmp_path: Path, state: str) -> None:
     opened(path).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA journal_mode=DELETE")
-        connection.execute("UPDATE treaty_feed SET schema = 2")
-    connection.close()
-    before = prints(path.parent)
-    store = SqlStore(f"sqlite:///{path}")
-    with pytest.raises(IncompatibleSchema, match=r"store\.db has schema 2.*this one knows 1"):
-        store.open()
-    assert prints(path.parent) == before
+    with closing(sqlite3.connect(path)) as user:
+        if state == "another journal":
+            user.execute("PRAGMA journal_mode=DELETE")
+        user.execute("UPDATE treaty_feed SET schema = 2")
+        user.commit()
+        if state == "crashed":  # what the process had in its files
+            path = shutil.copytree(path.parent, tmp_path / "crashed") / path.name
+        if state in ("closed", "another journal"):
+            user.close()
+        before = prints(path.parent)
+        store = SqlStore(f"sqlite:///{path}")
+        for _ in range(2):
+            with pytest.raises(IncompatibleSchema, match=r"store\.db has schema 2.*this one knows 1"):
+                store.open()
+        after = prints(path.parent)
+    if state in ("in use", "crashed"):  # the index of the log, in which whoever reads says so
+        del before["store.db-shm"], after["store.db-shm"]
+    assert after == before
+
+
+def test_a_file_that_somebody_begins_to_use_while_it_is_looked_at_is_looked_at_again(path: Path) -> None:
+    """What it was before may be half of the truth."""
+    opened(path).close()
+    with closing(sqlite3.connect(path)) as user:
+        user.execute("PRAGMA wal_autocheckpoint=0")
+        looks = []
+        for engine in readers(path):
+            with engine.connect() as connection:
+                looks.append(connection.scalar(sa.text("SELECT schema FROM treaty_feed")))
+            user.execute("UPDATE treaty_feed SET schema = 2")
+            user.commit()
+    assert looks == [1, 2]
 
 
 def test_a_newer_schema_is_refused_by_postgresql_too(postgres: str) -> None:
@@ -315,20 +340,58 @@ def test_a_version_and_an_event_that_are_damaged_are_named(path: Path) -> None:
     store.close()
 
 
-def test_a_feed_without_its_row_is_a_typed_error(path: Path) -> None:
+def test_a_read_only_transaction_of_postgresql_is_a_typed_error(postgres: str) -> None:
+    store = SqlStore(postgres)
+    store.open()
+    store.write([batch(put("a"))])
+    store.close()
+    readonly = SqlStore(postgres.replace("options=", "options=-cdefault_transaction_read_only%3Don%20", 1))
+    with pytest.raises(StoreUnavailable, match=r"the database is read-only \("):
+        readonly.open()
+    store.open()
+    assert [entry.key for entry in store.list("Host")] == ["a"]
+    store.close()
+
+
+ODD = {
+    "feed": ("UPDATE treaty_feed SET sequence = 'x'", StoreUnavailable, "treaty_feed is damaged, its sequence"),
+    "epoch": ("UPDATE treaty_feed SET epoch = x'00'", StoreUnavailable, "treaty_feed is damaged, its epoch"),
+    "life": ("UPDATE treaty_lives SET start = 'x'", StoreUnavailable, "treaty_lives is damaged"),
+    "key": ("UPDATE treaty_objects SET key = x'7a'", Unreadable, r"Host .*b'z'.* its model or key is no text"),
+    "no Unicode": ("UPDATE treaty_objects SET key = CAST(x'ff' AS TEXT)", Unreadable, r"udcff.* key is no text"),
+    "version": ("UPDATE treaty_objects SET version = 0", Unreadable, "Host 'a'.* its version is no whole number"),
+    "time": ("UPDATE treaty_changes SET at = 'x'", Unreadable, "Host 'a'.*change 1 in the log: its sequence, time"),
+    "model": ("UPDATE treaty_changes SET model = x'00'", Unreadable, "change 1 in the log: its model or key"),
+}
+
+
+@pytest.mark.parametrize(("damage", "kind", "said"), ODD.values(), ids=ODD)
+def test_what_sqlite_lets_into_any_column_is_a_typed_error(
+    path: Path, damage: str, kind: type[Exception], said: str
+) -> None:
     store = opened(path)
-    with sqlite3.connect(path) as connection:
-        connection.execute("DELETE FROM treaty_feed")
-    connection.close()
-    for attempt in (store.standing, lambda: store.write([batch(put("a"))])):
-        with pytest.raises(StoreUnavailable, match="treaty_feed has lost its row"):
+    store.write([batch(put("a"))])
+    start = Position(epoch=store.standing().epoch, sequence=0)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(damage)
+        other.commit()
+    with pytest.raises(kind, match=said) as caught:
+        for attempt in (lambda: store.list("Host"), lambda: store.changes_since(start), store.standing):
             attempt()
+    str(caught.value).encode()
     store.close()
 
 
 def test_a_folder_that_is_not_there_is_a_typed_error(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnavailable, match="unable to open database file"):
+    with pytest.raises(StoreUnavailable, match="unable to open database file: its folder is not there"):
         SqlStore(f"sqlite:///{tmp_path}/no/such/store.db").open()
+
+
+def test_a_folder_in_the_place_of_a_file_is_a_typed_error(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(StoreUnavailable, match=r"store\.db: this is no file"):
+        SqlStore(f"sqlite:///{path}").open()
+    assert prints(path) == {}
 
 
 def test_a_database_that_cannot_be_reached_is_a_typed_error_without_the_password() -> None:
