@@ -45,6 +45,8 @@ PURE_STORAGE = [
     "errors",
     "records",
     "documents",
+    "keys",
+    "fields",
     "models",
     "planning",
     "lineage",

@@ -253,7 +253,7 @@ def _is_list(given: object) -> TypeGuard[Iterable[Any]]:
 def _item(
     spec: Model[Any], instance: object, version: int | None, number: int | None = None
 ) -> tuple[str, dict[str, Any]]:
-    if number is not None and not isinstance(instance, spec.cls):
+    if number is not None and type(instance) is not spec.cls:
         raise _mixed(spec, number, type(instance))
     data = spec.write(instance)
     key = spec.key_of(instance)

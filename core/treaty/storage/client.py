@@ -252,13 +252,19 @@ class StorageClient:
 _L = TypeVar("_L", Watch, Notifications)
 
 
+def _is_position(given: object) -> bool:
+    if not isinstance(given, Position) or isinstance(given.sequence, bool):
+        return False
+    return isinstance(given.epoch, str) and isinstance(given.sequence, int) and given.sequence >= 0
+
+
 def _check_since(since: object, *, snapshot: bool) -> None:
     if since is None:
         return
     if snapshot:
         raise ValidationFailed("", "since", "it goes on where another one stood, or begins with a snapshot: not both")
     if not isinstance(since, Mapping) or not all(
-        isinstance(feed, str) and isinstance(position, Position) for feed, position in since.items()
+        isinstance(feed, str) and _is_position(position) for feed, position in since.items()
     ):
         raise ValidationFailed("", "since", "it is what positions of a registration gave: a Position for each feed")
 

@@ -18,6 +18,7 @@ from treaty.storage.store import Store
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 _CREDENTIALS: Final = re.compile(r"//[^/@\s]*@")
+_PASSWORD: Final = re.compile(r"(?i)(password=)[^&\s]*")
 _SETTINGS: Final = ("name", "url", "models", "retain")
 
 
@@ -40,7 +41,8 @@ class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         models = ", ".join(getattr(cls, "__qualname__", repr(cls)) for cls in self.models)
-        return f"<StoreConfig {self.name} {_CREDENTIALS.sub('//***@', self.url)} [{models}]>"
+        url = _PASSWORD.sub(r"\1***", _CREDENTIALS.sub("//***@", self.url))
+        return f"<StoreConfig {self.name} {url} [{models}]>"
 
     def open(self) -> Store:
         """Make the store. It is not open yet.
@@ -111,6 +113,7 @@ def check(stores: Sequence[StoreConfig]) -> None:
     if not stores:
         raise ConfigurationError("a storage service needs a store: StoreConfig(url='sqlite:///app.db', models=[...])")
     names: set[str] = set()
+    urls: dict[str, str] = {}
     keeps: dict[str, str] = {}
     for one in stores:
         if not isinstance(one, StoreConfig):
@@ -119,6 +122,11 @@ def check(stores: Sequence[StoreConfig]) -> None:
         if one.name in names:
             raise ConfigurationError(f"two stores are called {one.name!r}: give each a name of its own")
         names.add(one.name)
+        if one.url and one.url != "memory:" and one.url in urls:
+            raise ConfigurationError(
+                f"the stores {urls[one.url]!r} and {one.name!r} have one database: give all its models to one of them"
+            )
+        urls[one.url] = one.name
         for cls in one.models:
             model = model_of(cls).name
             if model in keeps:

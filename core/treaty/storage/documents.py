@@ -33,6 +33,8 @@ def flaw_in(document: Document) -> Flaw | None:
         encoded = _encode(document)
     except UnicodeEncodeError:
         return Flaw(_first(document, _has_surrogate), "text with lone surrogates is no Unicode")
+    except ValueError as error:  # a whole number of more digits than Python writes
+        return Flaw(_first(document, _cannot_be_written), str(error))
     except RecursionError:
         return Flaw("", f"nested deeper than {MAX_DEPTH} levels")
     # msgspec writes NaN and the infinities as null: the value would be lost without a word.
@@ -51,6 +53,14 @@ def as_stored(document: Document) -> Document:
 
 def _first(document: Document, is_wrong: Callable[[Any], bool]) -> str:
     return next((name for name, value in document.items() if is_wrong(value)), "")
+
+
+def _cannot_be_written(value: object) -> bool:
+    try:
+        _encode(value)
+    except ValueError:
+        return True
+    return False
 
 
 def _inside(value: object) -> Iterable[object]:

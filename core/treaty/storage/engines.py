@@ -5,6 +5,7 @@ This room must not know tables, nor what is written.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -23,6 +24,7 @@ LOCK: Final = 5
 #: An execution option, set on a connection that is going to write.
 WRITES: Final = "treaty_writes"
 _CONNECTIONS: Final = 8
+_PASSWORD: Final = re.compile(r"(?i)(password=)[^&\s]*")
 _DRIVERS: Final = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
 
 
@@ -35,7 +37,7 @@ def read_url(url: str) -> URL:
     try:
         found = make_url(url)
         backend = found.get_backend_name()
-    except (ArgumentError, NoSuchModuleError):
+    except (ArgumentError, NoSuchModuleError, ValueError):  # the last one for a port that is no number
         # Not chained: the error repeats the URL, and with it the password.
         backend = ""
     if not backend:
@@ -47,6 +49,11 @@ def read_url(url: str) -> URL:
             "a SQLite store is a file, such as 'sqlite:///app.db'; for one in memory use 'memory:'"
         )
     return found.set(drivername=_DRIVERS[backend]) if "+" not in found.drivername else found
+
+
+def shown(url: URL) -> str:
+    """Return a URL as it may be shown: without passwords, be they where they belong or among the options."""
+    return _PASSWORD.sub(r"\1***", url.render_as_string(hide_password=True))
 
 
 def make_engine(url: URL) -> sa.Engine:
@@ -66,8 +73,7 @@ def make_engine(url: URL) -> sa.Engine:
             connect_args={"timeout": LOCK} if is_sqlite else {"connect_timeout": LOCK},
         )
     except ImportError as error:
-        shown = url.render_as_string(hide_password=True)
-        raise ConfigurationError(f"{shown} needs {error.name or error}: pip install 'treaty[postgres]'") from error
+        raise ConfigurationError(f"{shown(url)} needs {error.name or error}: pip install 'treaty[postgres]'") from error
     sa.event.listen(engine, "connect", _configure_sqlite if is_sqlite else _configure_postgresql)
     if is_sqlite:
         sa.event.listen(engine, "begin", _begin_sqlite)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, Final, Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -19,11 +19,15 @@ from treaty import ConfigurationError
 from treaty.storage import keys
 from treaty.storage.documents import as_stored, clash_in, flaw_in, parts_of
 from treaty.storage.errors import ValidationFailed
+from treaty.storage.fields import fields_of, hide, required_of
 from treaty.storage.records import Document
 
 _T = TypeVar("_T")
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
 _PLACE: Final = re.compile(r"^(?P<reason>.*?)(?: - at `(?:key` in `)?\$\.?(?P<field>[^`]*)`)?$", re.DOTALL)
+
+#: The highest version: every whole number up to it is exact in JSON, whoever reads that (RFC 8259, section 6).
+_HIGHEST: Final = 2**53
 
 
 class Model(Generic[_T]):
@@ -32,11 +36,12 @@ class Model(Generic[_T]):
     def __init__(self, cls: type[_T], *, name: str, key: str, hidden: frozenset[str], version: str | None) -> None:
         self.cls = cls
         self.name = name
-        self._fields = _fields_of(cls)
+        self._fields = fields_of(cls)
         self._key = key
         self._version = version
         self._check(hidden)
-        self._hidden_attributes = hidden
+        #: The hidden fields, as the class calls them.
+        self.hidden_attributes = hidden
         #: The hidden fields, as they are called in documents.
         self.hidden = tuple(sorted(self._fields[field] for field in hidden))
 
@@ -96,8 +101,9 @@ class Model(Generic[_T]):
         """
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValidationFailed(self.name, field, f"a version is a whole number, not {type(value).__name__}", key)
-        if value < 0:
-            raise ValidationFailed(self.name, field, f"a version is 0 or more, not {value}", key)
+        if not 0 <= value <= _HIGHEST:
+            which = f"not {value}" if value < 0 else f"and at most {_HIGHEST}"
+            raise ValidationFailed(self.name, field, f"a version is 0 or more, {which}", key)
         return value
 
     def once(self, keys: Iterable[str]) -> None:
@@ -181,8 +187,11 @@ class Model(Generic[_T]):
     def _unwritable(self, instance: _T) -> ValidationFailed:
         """Return the error for the field that cannot be written."""
         for field, called in self._fields.items():
+            value = getattr(instance, field)
+            if value is msgspec.UNSET:
+                continue
             try:
-                msgspec.to_builtins(getattr(instance, field), str_keys=True)
+                msgspec.to_builtins(value, str_keys=True)
             except Exception as error:
                 reason = type(error).__name__ if called in self.hidden else str(error) or type(error).__name__
                 if isinstance(error, RecursionError):
@@ -238,7 +247,7 @@ class Model(Generic[_T]):
             raise ConfigurationError(f"{name}.{self._key} is no key: a key is text, a whole number, or written as text")
         if self._version and not keys.is_whole_number(keys.type_of(self.cls, self._version)):
             raise ConfigurationError(f"{name}.{self._version} holds no version: that is a whole number, of type int")
-        required = _required(self.cls)
+        required = required_of(self.cls)
         for field in sorted(hidden | {self._version} - {None}):  # type: ignore[type-var]
             if field in required:
                 raise ConfigurationError(
@@ -278,10 +287,10 @@ def model(
         called = name or getattr(cls, "__name__", "")
         if not _NAME.fullmatch(called):
             raise ConfigurationError(f"{called!r} is no name for a model: use up to 64 of a-z, A-Z, 0-9 and '_'")
-        fields = frozenset([hidden] if isinstance(hidden, str) else hidden)
+        fields = frozenset([hidden] if isinstance(hidden, str) else hidden).union(*map(_hidden_by, cls.__mro__))
         declared = Model(cls, name=called, key=key, hidden=fields, version=version)
         if fields:
-            _hide(cls, fields)
+            hide(cls, fields)
         _DECLARED[cls] = declared
         return cls
 
@@ -320,67 +329,19 @@ def model_for(instance: _T) -> Model[_T]:
     return model_of(type(instance))
 
 
-def _fields_of(cls: type) -> dict[str, str]:
-    """Return the fields by attribute: as each is called in a document."""
-    struct = getattr(cls, "__struct_fields__", None)
-    if struct is not None:
-        if cls.__struct_config__.array_like:  # type: ignore[attr-defined]
-            raise ConfigurationError(f"{cls.__qualname__} is array-like: its documents have no names for the fields")
-        return dict(zip(struct, cls.__struct_encode_fields__, strict=True))  # type: ignore[attr-defined]
-    if dataclasses.is_dataclass(cls):
-        return {field.name: field.name for field in dataclasses.fields(cls)}  # without what is of the class
-    attributes = getattr(cls, "__attrs_attrs__", None)
-    if attributes is not None:
-        private = [field.name for field in attributes if field.name.startswith("_")]
-        if private:
-            # They have one name as fields and another one as arguments, and would be lost on the way.
-            raise ConfigurationError(f"{cls.__qualname__}.{private[0]}: attrs fields that are stored begin with no '_'")
-        return {field.name: field.name for field in attributes}
-    shown = getattr(cls, "__qualname__", repr(cls))
-    raise ConfigurationError(f"{shown} cannot be stored: it is no msgspec struct, dataclass or attrs class")
-
-
-def _required(cls: Any) -> set[str]:
-    """Return the fields without a default. Looks at no annotation, as those may name what is defined later."""
-    if hasattr(cls, "__struct_fields__"):
-        fields, defaults = cls.__struct_fields__, cls.__struct_defaults__
-        head = len(fields) - len(defaults)
-        late = {field for field, value in zip(fields[head:], defaults, strict=True) if value is msgspec.NODEFAULT}
-        return {*fields[:head], *late}
-    if dataclasses.is_dataclass(cls):
-        missing = dataclasses.MISSING
-        return {f.name for f in dataclasses.fields(cls) if f.default is missing and f.default_factory is missing}
-    # attrs is not imported here; its word for "no default" is known by its class.
-    return {field.name for field in cls.__attrs_attrs__ if type(field.default).__name__ == "_Nothing"}
-
-
-def _hide(cls: type, hidden: frozenset[str]) -> None:
-    """Give a class a repr that leaves the hidden fields out, and the one that rich prints as well."""
-
-    def pairs(self: object) -> Iterator[tuple[str, Any]]:
-        return ((field, getattr(self, field)) for field in _fields_of(type(self)) if field not in hidden)
-
-    def hiding(self: object) -> str:
-        return f"{type(self).__name__}({', '.join(f'{field}={value!r}' for field, value in pairs(self))})"
-
-    cls.__repr__ = hiding  # type: ignore[assignment, method-assign]
-    cls.__rich_repr__ = pairs  # type: ignore[attr-defined]
-    # A subclass that is a dataclass or attrs class gets a repr of its own, made of what is known of these fields.
-    if dataclasses.is_dataclass(cls):
-        for field in dataclasses.fields(cls):
-            field.repr = field.repr and field.name not in hidden
-    elif attributes := getattr(cls, "__attrs_attrs__", None):
-        told = (one.evolve(repr=False) if one.name in hidden else one for one in attributes)
-        cls.__attrs_attrs__ = type(attributes)(told)  # type: ignore[attr-defined]
+def _hidden_by(base: type) -> frozenset[str]:
+    declared = _DECLARED.get(base)
+    return declared.hidden_attributes if declared is not None else frozenset()
 
 
 def _hider_in(value: object) -> str:
     """Return the name of a model with hidden fields of which there is an instance in a value, or ``""``."""
     if value is None or isinstance(value, str | int | float | bytes):
         return ""
-    declared = _DECLARED.get(type(value))
-    if declared is not None and declared.hidden:
-        return declared.name
+    for cls in type(value).__mro__:  # a subclass holds what its base hides
+        declared = _DECLARED.get(cls)
+        if declared is not None and declared.hidden:
+            return declared.name
     return next(filter(None, map(_hider_in, parts_of(value))), "")
 
 

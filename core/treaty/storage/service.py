@@ -26,6 +26,7 @@ from treaty.storage.records import PAGE, Change, Document, Position, Write
 
 #: Seconds between two beats of an idle feed.
 BEAT_EVERY: Final = 1.0
+_SLOWEST_BEAT: Final = 3600.0
 #: The largest object, in bytes of JSON.
 MAX_SIZE: Final = 1024 * 1024
 #: How many requests are served at once: those that save at the same time share a transaction.
@@ -76,9 +77,10 @@ class StorageService(Service):
     ) -> None:
         configured = list(self.stores if stores is None else stores)
         check(configured)
-        for name, number, least in (("beat", beat, 0.01), ("max_size", max_size, 1)):
-            if isinstance(number, bool) or not isinstance(number, int | float) or not number >= least:
-                raise ConfigurationError(f"{name} is a number from {least:g} on, not {number!r}")
+        if isinstance(beat, bool) or not isinstance(beat, int | float) or not 0.01 <= beat <= _SLOWEST_BEAT:
+            raise ConfigurationError(f"beat is a number of seconds from 0.01 to {_SLOWEST_BEAT:g}, not {beat!r}")
+        if isinstance(max_size, bool) or not isinstance(max_size, int) or max_size < 1:
+            raise ConfigurationError(f"max_size is a whole number of bytes from 1 on, not {max_size!r}")
         super().__init__(transport, secret=secret, concurrency=concurrency, **options)
         self._beat = beat
         self._max_size = max_size

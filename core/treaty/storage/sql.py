@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from treaty.storage.causes import cause
 from treaty.storage.checks import Damaged, check_tables, feed_of, lives_of
-from treaty.storage.engines import LOCK, WRITES, execute, make_engine, read_url, readers
+from treaty.storage.engines import LOCK, WRITES, execute, make_engine, read_url, readers, shown
 from treaty.storage.errors import StorageError, StoreUnavailable, Unreadable
 from treaty.storage.lineage import lost
 from treaty.storage.memory import RETAIN
@@ -75,7 +75,7 @@ class SqlStore(Store):
         self._retain = retain
         self._sqlite = self._url.get_backend_name() == "sqlite"
         self._path = Path(self._url.database or "").absolute()
-        self._name = str(self._path) if self._sqlite else self._url.render_as_string(hide_password=True)
+        self._name = str(self._path) if self._sqlite else shown(self._url)
         self._engine: sa.Engine | None = None
         #: Held by whoever writes; the connection for it is kept, as taking one costs as much as a statement or two.
         self._writes = threading.Lock()

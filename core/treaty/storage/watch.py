@@ -14,6 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
+import msgspec
+
 from treaty import Client, ClosedError, Pending, TreatyError
 from treaty.storage import asks
 from treaty.storage.asks import Ask, Feeds, FeedState
@@ -240,6 +242,8 @@ class Watch:
             self._positions.pop(follower.feed, None)
 
     def _tell(self, notice: Notice) -> None:
+        # The other registrations are told by the same notice, and what a callback does to its own is not their business.
+        notice = msgspec.structs.replace(notice, data=msgspec.to_builtins(notice.data))
         instance = self._instance(notice)
         try:
             _refuse_coroutine(self._callback(notice.event, instance, notice))

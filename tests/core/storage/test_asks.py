@@ -43,6 +43,10 @@ def test_what_is_saved_comes_back_with_its_version_and_otherwise_as_it_was() -> 
     assert asks.save(cluster, None).read({"key": "a", "version": 8}) == cluster
 
 
+class Bigger(Cluster):
+    """A subclass that was not declared."""
+
+
 @pytest.mark.parametrize(
     ("ask", "error", "text"),
     [
@@ -78,6 +82,11 @@ def test_what_is_saved_comes_back_with_its_version_and_otherwise_as_it_was() -> 
         (lambda: asks.save(Cluster("a"), version=True), ValidationFailed, "a whole number, not bool"),
         (lambda: asks.delete(Cluster, "a", "x"), ValidationFailed, r"a whole number, not str \(key 'a'\)"),  # type: ignore[arg-type]
         (lambda: asks.delete(Cluster("a"), None, -1), ValidationFailed, r"a version is 0 or more, not -1 \(key 'a'\)"),
+        (
+            lambda: asks.save_many([Cluster("a"), Bigger("b")]),
+            ValidationFailed,
+            r"Cluster\[1\]: this is a Bigger, not a Cluster",
+        ),
         (lambda: asks.save_many([Cluster("a"), Cluster("a")]), ValidationFailed, r"Cluster: given twice \(key 'a'\)"),
         (lambda: asks.delete_many(Paper, [1, 2, 1]), ValidationFailed, r"Ticket: given twice \(key '1'\)"),
         (lambda: asks.get(Paper, "1"), ValidationFailed, "Ticket.number: Expected `int`, got `str`"),

@@ -7,10 +7,12 @@ import sys
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from treaty import ConfigurationError
 from treaty.storage import MemoryStore, StorageService, StoreConfig, read_config
 from treaty.storage.configuration import check
+from treaty.storage.engines import shown
 from treaty_memory import MemoryTransport
 
 from .things import SECRET, Cluster, Host, Paper
@@ -114,3 +116,25 @@ except ConfigurationError as error:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
     assert done.stdout == "store 'main' needs sqlalchemy: pip install 'treaty[sql]'\n", done.stderr
+
+
+def test_two_stores_do_not_share_a_database() -> None:
+    with pytest.raises(ConfigurationError, match="the stores 'main' and 'b' have one database"):
+        check(
+            [
+                StoreConfig(url="sqlite:///same.db", models=[Host]),
+                StoreConfig(url="sqlite:///same.db", name="b", models=[Cluster]),
+            ]
+        )
+    check([StoreConfig(url="memory:", models=[Host]), StoreConfig(url="memory:", name="b", models=[Cluster])])
+
+
+def test_no_password_is_shown() -> None:
+    for url in ("postgresql://u:s3cret@h/db", "postgresql://u@h/db?password=s3cret&sslpassword=s3cret"):
+        assert "s3cret" not in repr(StoreConfig(url=url, models=[Host]))
+        assert "s3cret" not in shown(make_url(url))
+
+
+def test_a_port_that_is_no_number_is_a_url_that_cannot_be_read() -> None:
+    with pytest.raises(ConfigurationError, match="the URL of a store cannot be read"):
+        StoreConfig(url="postgresql://u:p@h:abc/db", models=[Host]).open()

@@ -413,3 +413,59 @@ def test_a_subclass_hides_what_its_model_hides() -> None:
     for thing in (PlainMore("a"), AttrsMore("a"), StructMore("a")):
         assert "s3cret" not in repr(thing)
         assert "name='a'" in repr(thing) and "size=1" in repr(thing)
+
+
+@model(key="id", hidden=["word"])
+class Hiding(msgspec.Struct):
+    id: str
+    word: str = ""
+
+
+class Undeclared(Hiding):
+    more: str = "x"
+
+
+def test_a_model_hides_what_its_bases_hide() -> None:
+    @model(key="id", hidden=["token"])
+    class More(Hiding):
+        token: str = ""
+
+    @model(key="id")
+    class Same(Hiding):
+        pass
+
+    assert model_of(More).hidden == ("token", "word")
+    assert model_of(Same).hidden == ("word",)
+    for shown in (repr(More("1", "s3cret", "s3cret")), repr(Same("1", "s3cret"))):
+        assert "s3cret" not in shown
+
+
+def test_what_a_subclass_of_a_hiding_model_holds_is_not_stored_inside_another() -> None:
+    @model(key="id")
+    class Box(msgspec.Struct):
+        id: str
+        inside: Any = None
+
+    for inside in (Undeclared("1"), [Undeclared("1")], {"a": (Undeclared("1"),)}):
+        with pytest.raises(ValidationFailed, match=r"Box.inside: holds a Hiding, whose hidden fields"):
+            model_of(Box).write(Box("1", inside))
+
+
+def test_the_field_that_cannot_be_written_is_named_also_behind_one_that_is_not_set() -> None:
+    @model(key="address", hidden=["password"])
+    class Thing(msgspec.Struct):
+        address: str
+        password: str | msgspec.UnsetType = msgspec.UNSET
+        extra: Any = None
+
+    with pytest.raises(ValidationFailed, match=r"Thing\.extra: cannot be written as JSON"):
+        model_of(Thing).write(Thing("a", extra=object()))
+    with pytest.raises(ValidationFailed, match=r"Thing\.extra: Exceeds the limit"):
+        model_of(Thing).write(Thing("a", extra=10**5000))
+
+
+def test_a_version_is_not_higher_than_json_can_say() -> None:
+    spec = model_of(Host)
+    assert spec.version(2**53) == 2**53
+    with pytest.raises(ValidationFailed, match="a version is 0 or more, and at most"):
+        spec.version(10**5000)

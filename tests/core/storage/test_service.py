@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sqlite3
 from collections.abc import Callable
@@ -214,9 +215,12 @@ def test_a_service_whose_store_cannot_be_opened_does_not_start_and_closes_the_ot
     transport.close()
 
 
-@pytest.mark.parametrize(("option", "value"), [("beat", 0), ("beat", "1"), ("max_size", 0), ("max_size", True)])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("beat", 0), ("beat", "1"), ("beat", math.inf), ("max_size", 0), ("max_size", True), ("max_size", 1.5)],
+)
 def test_numbers_that_make_no_sense(option: str, value: Any) -> None:
-    with pytest.raises(ConfigurationError, match=f"{option} is a number from"):
+    with pytest.raises(ConfigurationError, match=f"{option} is a (whole )?number of"):
         options: dict[str, Any] = {option: value}
         StorageService(
             MemoryTransport("x"), secret=SECRET, stores=[StoreConfig(url="memory:", models=[Cluster])], **options

@@ -200,6 +200,9 @@ def test_whatever_a_callback_raises_it_stays_registered(
         ({"main": 5}, False, "a Position"),
         ([], False, "a Position"),
         ("main", False, "a Position"),
+        ({"main": Position(epoch=5, sequence=1)}, False, "a Position for each feed"),  # type: ignore[arg-type]
+        ({"main": Position(epoch="a", sequence="1")}, False, "a Position for each feed"),  # type: ignore[arg-type]
+        ({"main": Position(epoch="a", sequence=-1)}, False, "a Position for each feed"),
     ],
 )
 def test_where_to_begin_is_checked(storage_room: StorageRoom, since: Any, snapshot: bool, why: str) -> None:
@@ -419,3 +422,22 @@ def test_a_store_that_is_new_in_the_service_is_followed_by_who_listens_to_all(st
     storage.save(Paper(1))
     heard.until("1")
     assert len(heard.all) == 1
+
+
+def test_what_a_callback_does_to_its_notice_is_nobody_elses_business(storage_room: StorageRoom) -> None:
+    storage_room.serve()
+    storage = storage_room.storage()
+    spoilt: SimpleQueue[str] = SimpleQueue()
+
+    def spoil(_: str, __: object, notice: Notice) -> None:
+        assert notice.data is not None
+        notice.data.clear()
+        spoilt.put(notice.key)
+
+    heard = Heard()
+    storage.register_callback(spoil, Cluster)
+    storage.register_callback(heard, Cluster)
+    for name in ("a", "b", "c"):
+        storage.save(Cluster(name, 7))
+        assert spoilt.get(timeout=LIMIT) == name
+    assert [instance for _, instance in heard.take(3)] == [Cluster(name, 7) for name in ("a", "b", "c")]
