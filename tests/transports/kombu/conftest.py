@@ -17,7 +17,7 @@ from .outside import AMQP, REDIS, Rabbit, Redis, reachable
 from .servers import OwnRabbit, OwnRedis
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def fakeredis_url() -> Iterator[str]:
     with embedded_redis() as url:
         yield url
@@ -64,7 +64,7 @@ def make(prefix: str) -> Iterator[Callable[..., Transport]]:
     assert threading.active_count() == threads
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def own_rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRabbit]:
     node = OwnRabbit(tmp_path_factory.mktemp("rabbit"))
     yield node
