@@ -129,8 +129,8 @@ class Client(Resource):
         """
         switchboard = self._usable_switchboard()
         pending, outgoing = switchboard.begin(target, _or_none(params), timeout=self._bounded(timeout), headers=headers)
-        switchboard.deliver(pending, outgoing)
         try:
+            switchboard.deliver(pending, outgoing)
             reply = pending.reply()
         except BaseException:
             if not pending.done:  # Ctrl-C, or the handler of another signal: nobody waits any more

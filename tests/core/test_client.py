@@ -31,6 +31,7 @@ from treaty import (
     Unavailable,
     UnknownMethod,
 )
+from treaty_memory.transport import MemoryLine
 
 from .conftest import Room
 from .services import LIMIT, Relay, Slow, TooSlow
@@ -351,6 +352,21 @@ def test_a_call_that_is_interrupted_is_given_up(room: Room) -> None:
         thread.join()
         signal.signal(signal.SIGUSR1, before)
     assert client.call("slow.echo", ["hi"]) == ANSWER
+
+
+def test_a_call_that_is_interrupted_while_it_is_sent_is_given_up(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.serve(Slow)
+    client = room.client()
+    assert client.call("slow.echo", ["hi"]) == ANSWER
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryLine, "send", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            client.call("slow.echo")
+    assert client.open_calls == 0
 
 
 # Life

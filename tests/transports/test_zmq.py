@@ -860,3 +860,11 @@ def test_a_row_of_messages_makes_both_ends_let_libzmq_wait() -> None:
 
         assert eventually(comes_in_rows)
         assert eventually(comes_alone)
+
+
+def test_who_subscribes_where_nobody_is_hears_where_that_was() -> None:
+    with (
+        connect("zmq+tcp://127.0.0.1:1", connect_timeout=0.05) as transport,
+        pytest.raises(Unavailable, match=r"to subscribe to 'news' at zmq\+tcp://127\.0\.0\.1:1"),
+    ):
+        transport.subscribe("news")

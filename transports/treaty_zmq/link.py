@@ -61,6 +61,11 @@ class Link:
         if self._watch is None:
             NAMES.watch(self._waker)
 
+    @property
+    def url(self) -> str:
+        """Where this connects to, for the texts of errors."""
+        return self._address.url
+
     def _open(self) -> None:
         self._port = Port(self._context, zmq.DEALER, self._settings, ipv6=self._address.ipv6)
         self._sleep = Sleeper(self._settings.spin)

@@ -48,7 +48,7 @@ class ZmqSubscription(Inbox):
         """
         self._step(time.monotonic() + timeout)
         if not self._joined:
-            raise Unavailable(f"no endpoint to subscribe to {self._channel.decode()!r} at")
+            raise Unavailable(f"no endpoint to subscribe to {self._channel.decode()!r} at {self._link.url}")
 
     def receive(self, timeout: float) -> Delivery | None:
         self.check()
