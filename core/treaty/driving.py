@@ -65,6 +65,39 @@ class WakeUp:
         self._lock.acquire(timeout=min(max(seconds, 0.0), 3600.0))
 
 
+class Turn:
+    """Something that one at a time may do, and nobody waits for. Who has it is known, so that it is given back whatever
+    interrupts the taker: a signal's handler may raise between any two steps of a thread.
+    """
+
+    __slots__ = ("_holder", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holder: object = None
+
+    @property
+    def taken(self) -> bool:
+        """Whether somebody has it."""
+        return self._holder is not None
+
+    def take(self, holder: object) -> bool:
+        """Let this one have it, if nobody does."""
+        with self._lock:
+            if self._holder is None:
+                self._holder = holder
+                return True
+            return False
+
+    def leave(self, holder: object) -> bool:
+        """Take it from this one. Return whether it had it."""
+        with self._lock:
+            had = self._holder is holder
+            if had:
+                self._holder = None
+            return had
+
+
 class Worker:
     """A daemon thread that is started when it is first needed."""
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Final
 
-from treaty.driving import Randomness, WakeUp, Worker, present
+from treaty.driving import Randomness, Turn, WakeUp, Worker, present
 from treaty.engine import Caller, Ended, Happened, Outgoing, Progressed
 from treaty.errors import (
     Cancelled,
@@ -62,8 +62,8 @@ class Switchboard:
         #: Around the engine.
         self._lock = threading.Lock()
         self._dialling = threading.Lock()
-        #: Held by the one thread that reads the line.
-        self._reading = threading.Lock()
+        #: Of the one thread that reads the line.
+        self._reading = Turn()
         self._followers: dict[int, WakeUp] = {}
         self._reads = 0
         self._read_at = 0.0
@@ -210,6 +210,7 @@ class Switchboard:
     def wait(self, pending: Pending, ready: Callable[[], bool], until: float | None) -> bool:
         """Read the line, or sleep while another thread reads it, until ``ready()`` or the time is over."""
         me: WakeUp | None = None
+        reader = object()
         try:
             while not ready():
                 now = time.monotonic()
@@ -221,12 +222,10 @@ class Switchboard:
                     if limit <= now:
                         self._expire()
                         continue
-                if self._line is not None and self._reading.acquire(blocking=False):
-                    try:
-                        self._read_until(ready, until)
-                    finally:
-                        self._reading.release()
-                        self._pass_on()
+                if self._line is not None and self._reading.take(reader):
+                    self._read_until(ready, until)
+                    self._reading.leave(reader)
+                    self._pass_on()
                 elif me is None:
                     # Be in the list before trying again, so that a reader who leaves in between finds us there.
                     me = WakeUp()
@@ -236,12 +235,14 @@ class Switchboard:
                     me.sleep(3600 if limit is None else limit - now)
             return True
         finally:
+            # Whatever was raised, and wherever: nobody else reads while this one has the turn.
+            left = self._reading.leave(reader)
             if me is not None:
                 self._followers.pop(id(me), None)
                 pending.listen(me.wake, on=False)
-                # The wake-up to read may have been ours, and we leave without reading.
-                if not self._reading.locked():
-                    self._pass_on()
+            # The wake-up to read may have been ours, and we leave without reading.
+            if left or (me is not None and not self._reading.taken):
+                self._pass_on()
 
     def attend(self) -> None:
         """Let the reader thread read as soon as nobody else does: it need not wait for a thread that might."""
@@ -270,7 +271,7 @@ class Switchboard:
         if self._followers:
             self._wake_follower()
 
-    # Reading: all of it with self._reading held
+    # Reading: all of it by the one who has the turn
 
     def _read_for_deferred(self) -> None:
         seen, away, pause = -1, False, _PATIENCE
@@ -278,12 +279,12 @@ class Switchboard:
             if not self._caller.deferred_calls or self._line is None:
                 away, pause = False, _PATIENCE
                 self._reader_wake.sleep(3600)
-            elif (away or self._attended or seen == self._reads) and self._reading.acquire(blocking=False):
+            elif (away or self._attended or seen == self._reads) and self._reading.take(self._reader):
                 away, pause, self._attended = False, _PATIENCE, False
                 try:
                     self._read_until(self._relieved, None)
                 finally:
-                    self._reading.release()
+                    self._reading.leave(self._reader)
                     self._wake_follower()
             else:
                 # Threads that wait for calls of their own read for us as well; step in only where they stay away.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from treaty.driving import WakeUp, Worker, present
+from treaty.driving import Turn, WakeUp, Worker, present
 
 from .services import LIMIT, in_threads
 
@@ -59,3 +59,13 @@ def test_a_worker_may_join_itself() -> None:
     worker = Worker("a-worker", lambda: worker.join())
     worker.start()
     worker.join()
+
+
+def test_a_turn_is_of_one_until_that_one_leaves_it() -> None:
+    turn, one, other = Turn(), object(), object()
+    assert not turn.taken and not turn.leave(one)
+    assert turn.take(one) and turn.taken
+    assert not turn.take(other) and not turn.take(one)
+    assert not turn.leave(other) and turn.taken
+    assert turn.leave(one) and not turn.taken
+    assert turn.take(other)

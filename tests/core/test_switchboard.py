@@ -14,7 +14,7 @@ from itertools import count
 import pytest
 
 from treaty import Client, ClosedError, ConnectionLost, DeadlineExceeded, ForkedError, Line, TransportError, Unavailable
-from treaty.driving import WakeUp
+from treaty.driving import Turn, WakeUp
 from treaty.engine import Progressed
 from treaty.messages import Status
 from treaty_memory import MemoryTransport
@@ -365,3 +365,23 @@ def test_a_forked_child_is_told_to_make_its_own(room: Room) -> None:
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 5
     assert client.call("slow.echo", ["hi"]) == echoed("hi")
+
+
+def test_who_is_interrupted_with_the_turn_to_read_leaves_it(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.serve(Slow)
+    client = room.client(timeout=5)
+    client.call("slow.echo")
+    take = Turn.take
+
+    def interrupted(self: Turn, holder: object) -> bool:
+        # As a signal's handler may: between the step that took it and the one that would know of it.
+        if take(self, holder):
+            raise KeyboardInterrupt
+        return False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Turn, "take", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            client.call("slow.echo")
+    assert client.call("slow.echo", ["hi"]) == echoed("hi")
+    assert client.open_calls == 0

@@ -82,8 +82,6 @@ class Port:
         below: Any = super(zmq.Socket, self.socket)
         self._send: Callable[[bytes, int], object] = below.send
         self._recv: Callable[[int], bytes] = below.recv
-        #: ``(flags, copy)``: a frame that knows whether more follow, for half of what asking the socket costs.
-        self._recv_frame: Callable[[int, bool], Any] = below.recv
         self._ask: Callable[[int], int] = below.get
 
     def readable(self) -> bool:
@@ -119,22 +117,18 @@ class Port:
 
         ``None`` also means that the descriptor will signal the next one.
         """
-        parts: list[bytes] = []
+        # Not as frames of pyzmq, which know whether more follow: Ctrl-C while one of these is let go is swallowed.
         try:
-            if self._routes:  # the identity of the peer, which never comes alone
-                parts.append(self._recv(_NOW))
-            else:
-                frame = self._recv_frame(_NOW, False)  # noqa: FBT003 - a compiled method takes it so
+            parts = [self._recv(_NOW)]
         except zmq.Again:
             return None
         try:
-            if self._routes:
-                frame = self._recv_frame(_NOW, False)  # noqa: FBT003
-            parts.append(frame.bytes)
-            while frame.more:
-                frame = self._recv_frame(_NOW, False)  # noqa: FBT003
+            if self._routes:  # the identity of the peer, which never comes alone
+                parts.append(self._recv(_NOW))
+            while self._ask(_RCVMORE):
+                part = self._recv(_NOW)
                 if len(parts) < MAX_PARTS:
-                    parts.append(frame.bytes)
+                    parts.append(part)
         except BaseException:
             while self._ask(_RCVMORE):  # Ctrl-C: the rest must not become the head of the next message
                 self._recv(_NOW)
