@@ -868,3 +868,27 @@ def test_who_subscribes_where_nobody_is_hears_where_that_was() -> None:
         pytest.raises(Unavailable, match=r"to subscribe to 'news' at zmq\+tcp://127\.0\.0\.1:1"),
     ):
         transport.subscribe("news")
+
+
+FORGETS = """
+import gc, sys
+from treaty_zmq import connect
+
+def use():
+    transport = connect(sys.argv[1])
+    line = transport.dial()
+    line.send("svc", b"question", 5)
+    line.receive(5)
+
+use()
+gc.collect()
+print("goes on")
+"""
+
+
+def test_a_transport_that_nobody_closed_does_not_stop_the_collector() -> None:
+    with connect(TCP) as transport, transport.serve("svc") as inbox, answering(inbox):
+        done = subprocess.run(
+            [sys.executable, "-c", FORGETS, transport.url], capture_output=True, text=True, timeout=30, check=False
+        )
+    assert (done.returncode, done.stdout) == (0, "goes on\n"), done.stderr

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import threading
+from _thread import start_new_thread
 from typing import Any, Final
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 import zmq
 
@@ -24,6 +25,7 @@ class Contexts:
         self._lock = threading.Lock()
         self._users = 0
         self._context: Context | None = None
+        self._forgotten: finalize[[Context, int], Contexts] | None = None
         #: Of its threads.
         self.pace = Pace()
 
@@ -34,6 +36,8 @@ class Contexts:
                 self._context = zmq.Context()
                 self.pace.mark(self._context)
                 keep_after_fork(self._context)
+                self._forgotten = finalize(self, _end_forgotten, self._context, os.getpid())
+                self._forgotten.atexit = False
             self._users += 1
             return self._context
 
@@ -43,11 +47,23 @@ class Contexts:
             self._users -= 1
             ended, self._context = (None, self._context) if self._users else (self._context, None)
         if ended is not None:
+            assert self._forgotten is not None
+            self._forgotten.detach()
             ended.term()
 
     def forget(self) -> None:
         """Start anew in a forked child, whatever state the parent's threads left behind."""
         self.__init__()  # type: ignore[misc]  # the same object, as if just made
+
+
+def _end_forgotten(context: Context, process: int) -> None:
+    """End a context that nobody closed and the collector has found. Its own way would be to end it here and now, which
+    waits for sockets that the collector has yet to close; so somebody else waits for them.
+    """
+    if os.getpid() == process:
+        start_new_thread(context.term, ())
+    else:
+        _inherited.append(context)
 
 
 _live: Final[WeakSet[Any]] = WeakSet()
