@@ -6,6 +6,7 @@ With the rooms that import it, this is where threads and time are known. It must
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from _thread import allocate_lock
@@ -22,6 +23,22 @@ SERVING_UNTIL: Final[ContextVar[float | None]] = ContextVar("treaty_serving_unti
 def present() -> Instant:
     """Read both clocks."""
     return Instant(time.time_ns() // 1_000_000, time.monotonic())
+
+
+def raised_by_signal(error: BaseException) -> bool:
+    """Whether an exception comes out of a handler of a signal that the program set: it may be raised anywhere in the main
+    thread, and is meant for the program.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    handlers = map(signal.getsignal, signal.valid_signals())
+    codes = {getattr(getattr(handler, "__func__", handler), "__code__", None) for handler in handlers} - {None}
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code in codes:
+            return True
+        traceback = traceback.tb_next
+    return False
 
 
 class Randomness:

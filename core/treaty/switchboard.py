@@ -15,13 +15,14 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Final
 
-from treaty.driving import Randomness, Turn, WakeUp, Worker, present
+from treaty.driving import Randomness, Turn, WakeUp, Worker, present, raised_by_signal
 from treaty.engine import Caller, Ended, Happened, Outgoing, Progressed
 from treaty.errors import (
     Cancelled,
     ClosedError,
     ConnectionLost,
     DeadlineExceeded,
+    ForkedError,
     TreatyError,
     Unavailable,
 )
@@ -209,6 +210,7 @@ class Switchboard:
 
     def wait(self, pending: Pending, ready: Callable[[], bool], until: float | None) -> bool:
         """Read the line, or sleep while another thread reads it, until ``ready()`` or the time is over."""
+        self._check_process()
         me: WakeUp | None = None
         reader = object()
         try:
@@ -246,8 +248,13 @@ class Switchboard:
 
     def attend(self) -> None:
         """Let the reader thread read as soon as nobody else does: it need not wait for a thread that might."""
+        self._check_process()
         self._attended = True
         self._reader_wake.wake()
+
+    def _check_process(self) -> None:
+        if self._transport.foreign:
+            raise ForkedError("this call was made by the parent of this process, which is the one to wait for it")
 
     def abandon(self, pending: Pending) -> bool:
         """Cancel a call: settle it, and tell the service as well as that can be done."""
@@ -268,8 +275,9 @@ class Switchboard:
 
     def _pass_on(self) -> None:
         """Wake a thread that waits for its own call, to read from now on. The reader thread looks by itself."""
-        if self._followers:
-            self._wake_follower()
+        for follower in list(self._followers.values()):
+            follower.wake()
+            return
 
     # Reading: all of it by the one who has the turn
 
@@ -285,7 +293,7 @@ class Switchboard:
                     self._read_until(self._relieved, None)
                 finally:
                     self._reading.leave(self._reader)
-                    self._wake_follower()
+                    self._pass_on()
             else:
                 # Threads that wait for calls of their own read for us as well; step in only where they stay away.
                 seen = self._reads
@@ -296,11 +304,6 @@ class Switchboard:
     def _relieved(self) -> bool:
         """Whether the reader thread has nothing to read for, or others who can."""
         return not self._caller.deferred_calls or bool(self._followers)
-
-    def _wake_follower(self) -> None:
-        for follower in list(self._followers.values()):
-            follower.wake()
-            return
 
     def _read_until(self, ready: Callable[[], bool], until: float | None) -> None:
         limit = 0.0
@@ -339,6 +342,8 @@ class Switchboard:
         except ConnectionLost as error:
             self._lose(error)
         except Exception as error:
+            if raised_by_signal(error):
+                raise
             # What a transport may not raise must not end the thread that reads for everybody.
             _LOG.warning("the line cannot be read: %r", error)
             self._lose(ConnectionLost(f"the request may have been executed: {error}"))

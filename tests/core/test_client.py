@@ -345,7 +345,7 @@ def test_a_call_that_is_interrupted_is_given_up(room: Room) -> None:
     try:
         with pytest.raises(KeyboardInterrupt):
             thread.start()
-            client.call("slow.until_cancelled")
+            client.call("slow.until_cancelled", timeout=3)
         assert client.open_calls == 0
         assert client.counters["requests"] == 1
     finally:
@@ -367,6 +367,35 @@ def test_a_call_that_is_interrupted_while_it_is_sent_is_given_up(room: Room, mon
         with pytest.raises(KeyboardInterrupt):
             client.call("slow.echo")
     assert client.open_calls == 0
+
+
+def test_what_a_signals_handler_raises_reaches_the_program_and_ends_no_other_call(room: Room) -> None:
+    service = room.serve(Slow, concurrency=2)
+    client = room.client()
+    other = client.send("slow.wait")
+    service.gate.await_arrival()
+
+    class TimeIsUp(Exception):
+        pass
+
+    def time_is_up(*_: object) -> None:
+        raise TimeIsUp
+
+    def when_it_runs() -> None:
+        service.gate.await_arrival()
+        signal.raise_signal(signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, time_is_up)
+    thread = threading.Thread(target=when_it_runs)
+    try:
+        with pytest.raises(TimeIsUp):
+            thread.start()
+            client.call("slow.until_cancelled", timeout=3)
+    finally:
+        thread.join()
+        signal.signal(signal.SIGUSR1, before)
+    service.gate.open()
+    assert other.result() == "waited"
 
 
 # Life

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -83,3 +84,24 @@ def test_a_child_leaves_the_service_of_its_parent_by_the_with_statement(room: Ro
     with service:
         assert in_child(leave) == 0
         assert room.client().call("slow.echo", ["hi"]) == {"RETURN_DATA": "hi"}
+
+
+def test_a_child_cannot_wait_for_a_call_of_its_parent(room: Room) -> None:
+    service = room.serve(Slow)
+    pending = room.client().send("slow.wait")
+    service.gate.await_arrival()
+
+    async def wait() -> None:
+        await pending
+
+    def wait_in_all_ways() -> None:
+        with pytest.raises(ForkedError, match="made by the parent"):
+            pending.result()
+        with pytest.raises(ForkedError, match="made by the parent"):
+            list(pending.statuses())
+        with pytest.raises(ForkedError, match="made by the parent"):
+            asyncio.run(wait())
+
+    assert in_child(wait_in_all_ways) == 0
+    service.gate.open()
+    assert pending.result() == "waited"
