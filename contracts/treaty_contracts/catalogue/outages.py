@@ -285,7 +285,7 @@ class _Known(Subject):
         "the deadline is not looked at while the connection stands",
         "what was sent meanwhile is answered to others",
     ),
-    mutants=("lies-about-processes",),
+    mutants=("waits-for-the-frozen", "lies-about-processes"),
 )
 def frozen_service(bench: Bench) -> None:
     client, service, limit = bench.client(), bench.name(), bench.times.brief

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import mmap
 import os
+import threading
 from base64 import urlsafe_b64decode
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
@@ -280,6 +283,51 @@ class DoesNotTellOfACut(WrappedTransport):
         return _DiscreetLine(inner)
 
 
+def _know(service: str) -> None:
+    """Let all know that this process served last."""
+    _KNOWN[:] = f"{os.getpid()} {service}".encode().ljust(len(_KNOWN), b"\0")
+
+
+def _forget() -> None:
+    """Let all forget what this process served, if it was the last."""
+    if _KNOWN[:].startswith(b"%d " % os.getpid()):
+        _KNOWN[:] = bytes(len(_KNOWN))
+
+
+def _frozen() -> bool:
+    """Tell whether the process that served last is stopped, which Linux says in the third field of its ``stat``."""
+    pid = _KNOWN[:].partition(b" ")[0].strip(b"\0").decode()
+    with suppress(OSError):
+        return bool(pid) and Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(") ")[2].startswith("T")
+    return False
+
+
+class _DevotedLine(WrappedLine):
+    def receive(self, timeout: float) -> bytes | None:
+        try:
+            return self.inner.receive(timeout)
+        finally:
+            never, until = threading.Event(), monotonic() + _LONG
+            while _frozen() and not self.closed and monotonic() < until:
+                never.wait(0.01)
+
+
+@broken("waits-for-the-frozen", kills=("LIFE-022",), shows="by its deadline", hooked=True)
+class WaitsForTheFrozen(WrappedTransport):
+    """A receive at a line does not end while the process that serves is frozen, or before two seconds are over."""
+
+    def line(self, inner: Line) -> Line:
+        return _DevotedLine(inner)
+
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        _know(service)
+        return super().serve(service, capacity)
+
+    def close(self) -> None:
+        _forget()
+        super().close()
+
+
 @broken("keeps-a-dead-name", kills=("LIFE-023",), shows="serve of what a killed process served", hooked=True)
 class KeepsADeadName(WrappedTransport):
     """What another process has begun to serve, and not closed, is taken, also when that process is dead."""
@@ -290,10 +338,9 @@ class KeepsADeadName(WrappedTransport):
             self.check()
             raise AddressInUse(f"{service} is served by process {int(pid)}")
         inbox = self.inner.serve(service, capacity)
-        _KNOWN[:] = f"{os.getpid()} {service}".encode().ljust(len(_KNOWN), b"\0")
+        _know(service)
         return inbox
 
     def close(self) -> None:
-        if _KNOWN[:].startswith(b"%d " % os.getpid()):
-            _KNOWN[:] = bytes(len(_KNOWN))
+        _forget()
         self.inner.close()
