@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from treaty import Delivery, Inbox, Transport, Unavailable
+from treaty import ConnectionLost, Delivery, Inbox, Transport, Unavailable
 from treaty.storage import Gap, Notice, StorageClient, StorageService, Store, StoreConfig, Watch, Write, model
 from treaty_contracts.bench import Bench
 from treaty_contracts.expect import until
@@ -163,6 +163,13 @@ class Room:
         """Make a client of it."""
         client = self.bench.client(transport=transport, **options)
         return self.bench.keep(StorageClient(client, service=self.name, models=[Host, Cluster]))
+
+    def reach(self, storage: StorageClient) -> None:
+        """Ask a service that was started again, so that the connection is known to work: one question may fail on the way."""
+        try:
+            storage.list(Cluster)
+        except (ConnectionLost, Unavailable):
+            storage.list(Cluster)
 
     def meddled(self, role: str) -> Meddling:
         """Open a transport that can be meddled with."""

@@ -177,6 +177,7 @@ def restarts_are_followed(bench: Bench) -> None:
         worker.write([(a_host(f"away-{number}"), a_host(f"before-{number}", 23))])
         bench.did("the service was stopped, somebody else wrote, and it was started again")
         service = room.serve()
+        room.reach(storage)
         storage.save(Host(address=f"after-{number}"))
         heard.until(f"after-{number}")
     sequences = [notice.sequence for notice in heard.all]
@@ -222,6 +223,7 @@ def another_history_is_compared(bench: Bench) -> None:
         gaps.append(heard.gaps.get())
     resyncs = [gap.reason for gap in gaps if gap.resync]
     bench.expect.equal(resyncs, ["history"], "why everything was read anew")
+    room.reach(storage)
     storage.save(Cluster("on"))
     heard.until("on")
 

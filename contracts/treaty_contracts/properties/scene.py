@@ -258,7 +258,7 @@ class Scene:
     def start(self) -> None:
         """Start the service again: every client that stayed reaches it."""
         self._did("the service is started again")
-        if self._gone:
+        if gone := self._gone:
             self._set_up()
             if self._keeping is not None:
                 self._keeping.serve(self._far)
@@ -266,7 +266,7 @@ class Scene:
             self._actor.start()
             self._model.serving = True
         for person in self.people:
-            self._fence(person, may_fail=self._gone)
+            self._fence(person, may_fail=gone)
 
     # What holds after each step
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
-from treaty import ClosedError, Delivery, Guarantees, Inbox, Line, Transport, TreatyError, Unavailable
+from treaty import ClosedError, ConnectionLost, Delivery, Guarantees, Inbox, Line, Transport, TreatyError, Unavailable
 from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
 from treaty_contracts.zoo.odd import odd
 from treaty_contracts.zoo.references import complete
@@ -259,3 +259,60 @@ class AtLeastOnce(WrappedTransport):
 
     def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - one as the other
         return _RepeatingInbox(inner)
+
+
+class _TrustingLine(WrappedLine):
+    def __init__(self, inner: Line, lives: dict[str, int]) -> None:
+        super().__init__(inner)
+        self._lives = lives
+        self._used: set[str] = set()
+        self._met: set[int] = set()
+        self._lost = False
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        life = self._lives.get(service, 0)
+        if frame and service in self._used and life not in self._met:
+            self.check()
+            self._met.add(life)
+            self._lost = True
+            return
+        self.inner.send(service, frame, timeout)
+        self._used.add(service)
+        self._met.add(life)
+
+    def receive(self, timeout: float) -> bytes | None:
+        # In slices: what is lost meanwhile wakes nobody here.
+        for _ in range(int(timeout / 0.005)):
+            if self._lost or (frame := self.inner.receive(0.005)) is not None:
+                break
+        else:
+            frame = self.inner.receive(0.0)
+        if self._lost:
+            self.check()
+            self._lost = False
+            raise ConnectionLost("the service was started again")
+        return frame
+
+
+@odd("learns-late", base=complete(survives_restart=False, redelivers=False, competing_workers=False))
+class LearnsLate(WrappedTransport):
+    """A line learns that what it is connected to was served anew by what it sends next, which is lost, as it then says."""
+
+    _numbers: ClassVar[Iterator[int]] = count(1)
+    #: In which life of which transport of this process each service was served last.
+    _lives: ClassVar[dict[str, int]] = {}
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner)
+        self._life = 0
+        self._inboxes: list[Inbox] = []
+
+    def line(self, inner: Line) -> Line:
+        return _TrustingLine(inner, self._lives)
+
+    def inbox(self, inner: Inbox, service: str) -> Inbox:
+        if all(one.closed for one in self._inboxes):
+            self._life = next(self._numbers)
+        self._inboxes.append(inner)
+        self._lives[service] = self._life
+        return inner
