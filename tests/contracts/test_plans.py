@@ -122,7 +122,7 @@ class LosesReplies(WrappedTransport):
 
 
 def test_what_is_found_is_told_with_the_plan_and_what_happened() -> None:
-    target = Target(name="broken", open=lambda context: LosesReplies(memory(context)), time_scale=0.25)
+    target = Target(name="broken", open=lambda context: LosesReplies(memory(context)), time_scale=0.5)
     outcome = run_rule(target, find("PLAN-001"), QUICK)
     assert outcome.status is Status.FAILED, explain(outcome)
     assert outcome.violation is not None
