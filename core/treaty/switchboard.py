@@ -139,10 +139,10 @@ class Switchboard:
 
     def deliver(self, pending: Pending, outgoing: Outgoing) -> None:
         """Send a request; what is in the way ends the call."""
-        line, call = self._line, pending.call
-        assert line is not None and call is not None
+        call = outgoing.call
+        assert call is not None
         try:
-            line.send(outgoing.service, outgoing.frame, max(0.0, call.deadline - time.monotonic()))
+            self._send(outgoing, max(0.0, call.deadline - time.monotonic()))
         except Unavailable as error:
             ending = DeadlineExceeded if time.monotonic() >= call.deadline else Unavailable
             self._fail(pending, ending(f"{pending.target}: not executed: {error}"))
@@ -151,14 +151,18 @@ class Switchboard:
 
     def deliver_soon(self, pending: Pending, outgoing: Outgoing) -> None:
         """Send a request without ever blocking: at once if possible, else in a thread of its own."""
-        assert self._line is not None
         try:
-            self._line.send(outgoing.service, outgoing.frame, 0)
+            self._send(outgoing, 0)
         except Unavailable:
             # Nothing was delivered. The verdict is worth waiting for, but not here.
             self.do_soon(lambda: self.deliver(pending, outgoing))
         except TreatyError as error:
             self._fail(pending, error)
+
+    def _send(self, outgoing: Outgoing, timeout: float) -> None:
+        assert self._line is not None and outgoing.call is not None
+        self._line.send(outgoing.service, outgoing.frame, timeout)
+        outgoing.call.sent = True
 
     def do_soon(self, job: Callable[[], None]) -> None:
         """Have something done that may block, by the thread that sends what cannot be sent at once."""
@@ -324,8 +328,7 @@ class Switchboard:
     def _expire(self) -> None:
         with self._lock:
             expired = self._caller.expire(present())
-        for ended in expired:
-            self._report(ended)
+        self._report(*expired)
 
     def _read(self, timeout: float) -> None:
         line = self._line
@@ -356,20 +359,20 @@ class Switchboard:
     def _lose(self, error: TreatyError) -> None:
         with self._lock:
             lost = self._caller.lost(error)
-        for ended in lost:
-            self._report(ended)
+        self._report(*lost)
         if not lost:
             # Nobody waits for an answer, so nothing is lost but time.
             self._closing.wait(_PAUSE)
 
-    def _report(self, happened: Happened | None) -> None:
-        if isinstance(happened, Ended):
-            waiter: Pending | None = happened.call.waiter
-            happened.call.waiter = None  # the two would keep each other in memory until the collector comes
-            if waiter is not None:  # otherwise it ended just now, in another thread
-                waiter.settle(happened.outcome)
-        elif isinstance(happened, Progressed) and (waiter := happened.call.waiter) is not None:
-            waiter.progress(happened.status)
+    def _report(self, *events: Happened | None) -> None:
+        for happened in events:
+            if isinstance(happened, Ended):
+                waiter: Pending | None = happened.call.waiter
+                happened.call.waiter = None  # the two would keep each other in memory until the collector comes
+                if waiter is not None:  # otherwise it ended just now, in another thread
+                    waiter.settle(happened.outcome)
+            elif isinstance(happened, Progressed) and (waiter := happened.call.waiter) is not None:
+                waiter.progress(happened.status)
 
     # Life
 
@@ -381,8 +384,7 @@ class Switchboard:
         self._closing.set()
         with self._dialling:
             line = self._line
-        for one in ended:
-            self._report(one)
+        self._report(*ended)
         self._outbox.put(None)
         if line is not None:
             line.close()

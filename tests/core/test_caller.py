@@ -218,14 +218,19 @@ def test_a_request_that_came_back_ends_its_call(length: int | None) -> None:
     assert end.undelivered(outgoing.frame, Unavailable("nobody is there")) is None
 
 
-def test_a_lost_connection_or_a_close_ends_every_call() -> None:
-    for end_all, kind in ((lambda end: end.lost(ConnectionLost()), ConnectionLost), (Caller.close, ClosedError)):
+def test_a_close_ends_every_call_and_a_lost_connection_those_that_were_sent() -> None:
+    for end_all, kind, left in (
+        (lambda end: end.lost(ConnectionLost()), ConnectionLost, 1),
+        (Caller.close, ClosedError, 0),
+    ):
         end = caller()
-        calls = [ask(end).call, ask(end).call]
+        first, second, unsent = (ask(end).call for _ in range(3))
+        assert first is not None and second is not None and unsent is not None
+        first.sent = second.sent = True
         ended = end_all(end)
-        assert [one.call for one in ended] == calls
+        assert [one.call for one in ended] == [first, second, unsent][: 3 - left]
         assert {type(one.outcome) for one in ended} == {kind}
-        assert end.open_calls == 0
+        assert end.open_calls == left
 
 
 @settings(deadline=None)

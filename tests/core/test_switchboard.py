@@ -188,6 +188,7 @@ class Broken(MemoryTransport):
 def test_a_lost_connection_ends_what_was_under_way_and_nothing_else(error: TransportError) -> None:
     with Broken() as transport, Slow(transport, secret=SECRET, concurrency=2) as service:
         client = Client(transport, secret=SECRET)
+        client.call("slow.echo")
         pending = client.send("slow.wait")
         service.gate.await_arrival()
         transport.errors.append(error)
@@ -196,6 +197,25 @@ def test_a_lost_connection_ends_what_was_under_way_and_nothing_else(error: Trans
         service.gate.open()
         assert client.call("slow.echo", ["hi"]) == echoed("hi")
         client.close()
+
+
+def test_a_loss_that_is_told_while_a_request_is_sent_does_not_end_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Broken() as transport, Slow(transport, secret=SECRET), Client(transport, secret=SECRET) as client:
+        client.call("slow.echo")
+        told, send = threading.Event(), MemoryLine.send
+
+        def send_when_told(self: MemoryLine, service: str, frame: bytes, timeout: float) -> None:
+            monkeypatch.undo()
+            transport.errors.append(ConnectionLost("of what was sent so far"))
+            switchboard = client._switchboard
+            assert switchboard is not None
+            in_threads(1, lambda _: switchboard._read(0))
+            told.set()
+            send(self, service, frame, timeout)
+
+        monkeypatch.setattr(MemoryLine, "send", send_when_told)
+        assert client.call("slow.echo", ["hi"]) == echoed("hi")
+        assert told.is_set()
 
 
 class Watched(WakeUp):

@@ -212,8 +212,10 @@ class Caller:
         return Ended(call, error) if self._ledger.settle(call.key) else None
 
     def lost(self, error: TreatyError) -> list[Ended]:
-        """End every open call: the connection on which the answers would have come is gone."""
-        return [Ended(call, error) for call in self._ledger.settle_all()]
+        """End every call that was sent: the connection on which the answers would have come is gone. A request that is
+        still to be sent goes out on the next one.
+        """
+        return [Ended(call, error) for call in self._ledger.settle_sent()]
 
     def expire(self, now: Instant) -> list[Ended]:
         """End the calls whose deadline has come."""
@@ -236,7 +238,8 @@ class Caller:
 
     def close(self) -> list[Ended]:
         """End every open call because this end closes."""
-        return self.lost(ClosedError("the client was closed while the call was open"))
+        error = ClosedError("the client was closed while the call was open")
+        return [Ended(call, error) for call in self._ledger.settle_all()]
 
 
 def _check_headers(headers: dict[str, str]) -> None:
