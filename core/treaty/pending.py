@@ -92,6 +92,7 @@ class Pending:
         "_seen",
         "_started",
         "_statuses",
+        "_waiters",
         "call",
         "target",
     )
@@ -109,6 +110,8 @@ class Pending:
         self._listeners: list[Callable[[], None]] | None = None
         self._statuses: deque[Status] | None = None
         self._seen = 0
+        #: How many threads and tasks wait for the end.
+        self._waiters = 0
 
     def __repr__(self) -> str:
         return f"<Pending {self.target} {'done' if self.done else 'open'}>"
@@ -139,7 +142,12 @@ class Pending:
         """
         if self._outcome is None:
             until = None if timeout is None else time.monotonic() + timeout
-            if not self._client.wait(self, self._is_done, until):
+            self._joined(1)
+            try:
+                over = self._client.wait(self, self._is_done, until)
+            finally:
+                self._joined(-1)
+            if not over:
                 raise TimeoutError(f"{self.target} is not over after {timeout:g} s")
         return self._settled()
 
@@ -147,22 +155,32 @@ class Pending:
         return self._awaited().__await__()
 
     async def replied(self) -> Reply:
-        """Await the reply: the asyncio twin of :meth:`reply`."""
+        """Await the reply: the asyncio twin of :meth:`reply`. If the task is cancelled, and nobody else waits for the
+        call, so is the call.
+        """
         if not self.done:
             loop = asyncio.get_running_loop()
             over: asyncio.Future[None] = loop.create_future()
             landing = landing_of(loop)
             self.on_done(lambda _: landing.give(loop, partial(_finish, over)))
             self._client.attend()
+            self._joined(1)
             try:
                 await over
-            except asyncio.CancelledError:
-                self.cancel()
+            except BaseException as error:
+                if not self._joined(-1) and isinstance(error, asyncio.CancelledError):
+                    self.cancel()
                 raise
+            self._joined(-1)
         return self._settled()
 
     async def _awaited(self) -> Any:
         return (await self.replied()).result
+
+    def _joined(self, one: int) -> int:
+        with self._lock:
+            self._waiters += one
+            return self._waiters
 
     def cancel(self) -> bool:
         """Give the call up: it ends with ``Cancelled`` at once, and the service is told to stop if it can.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -114,6 +115,55 @@ def test_a_result_may_be_asked_for_by_many_threads_and_tasks(room: Room) -> None
         return asyncio.run(wait()) if index % 2 else pending.result()
 
     assert in_threads(8, ask) == ["waited", ["waited"] * 5] * 4
+
+
+def test_a_task_that_is_cancelled_gives_the_call_up_only_if_nobody_else_waits(room: Room) -> None:
+    service = room.serve(Slow, concurrency=2)
+    client = room.client()
+
+    async def cancelled_beside(others: int, pending: Pending) -> None:
+        task = asyncio.ensure_future(pending.replied())
+        await asyncio.wait([task], timeout=0)  # it has begun to wait when this returns
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert pending.done is not bool(others)
+
+    async def beside_a_task() -> object:
+        pending = client.send("slow.wait")
+        other = asyncio.ensure_future(pending.replied())
+        await asyncio.wait([other], timeout=0)
+        await cancelled_beside(1, pending)
+        service.gate.open()
+        return (await other).result
+
+    async def alone() -> None:
+        await cancelled_beside(0, client.send("slow.until_cancelled"))
+
+    assert asyncio.run(beside_a_task()) == "waited"
+    asyncio.run(alone())
+
+
+def test_a_task_that_is_cancelled_leaves_the_call_to_a_thread_that_waits(room: Room) -> None:
+    service = room.serve(Slow)
+    pending = room.client().send("slow.wait")
+    service.gate.await_arrival()
+    answers: list[object] = []
+    waiting = threading.Thread(target=lambda: answers.append(pending.result()))
+    waiting.start()
+    while not pending._waiters:
+        threading.Event().wait(0.001)
+
+    async def give_up() -> None:
+        task = asyncio.ensure_future(pending.replied())
+        await asyncio.wait([task], timeout=0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(give_up())
+    service.gate.open()
+    waiting.join(LIMIT)
+    assert answers == ["waited"]
 
 
 def test_status_messages_are_seen_in_order_by_a_blocking_loop(either_room: Room) -> None:
