@@ -122,7 +122,7 @@ class InvalidSecret(ConfigurationError, AuthenticationError):
 
 
 class DeadlineExceeded(TreatyError, TimeoutError):
-    """The call's time ran out. It may have been executed, unless the text says that the service did not run it."""
+    """The call's time ran out. It may have been executed, unless the text says that it was not."""
 
     status = 504
     code = -32003
