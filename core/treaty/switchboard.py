@@ -12,10 +12,9 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from queue import SimpleQueue
 from typing import Final
 
-from treaty.driving import Randomness, Turn, WakeUp, Worker, present, raised_by_signal
+from treaty.driving import Errands, Randomness, Turn, WakeUp, Worker, hand_through, present, raised_by_signal
 from treaty.engine import Caller, Ended, Happened, Outgoing, Progressed
 from treaty.errors import (
     Cancelled,
@@ -23,6 +22,7 @@ from treaty.errors import (
     ConnectionLost,
     DeadlineExceeded,
     ForkedError,
+    TransportError,
     TreatyError,
     Unavailable,
 )
@@ -72,8 +72,7 @@ class Switchboard:
         self._attended = False
         self._reader_wake = WakeUp()  # one thread sleeps on it, and no other, or wake-ups would miss the reader
         self._reader = Worker("treaty-client-reader", self._read_for_deferred)
-        self._outbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._sender = Worker("treaty-client-sender", self._send_queued)
+        self._sender = Errands("treaty-client-sender")
         self._closed = False
         self._closing = threading.Event()
 
@@ -161,13 +160,25 @@ class Switchboard:
 
     def _send(self, outgoing: Outgoing, timeout: float) -> None:
         assert self._line is not None and outgoing.call is not None
-        self._line.send(outgoing.service, outgoing.frame, timeout)
+        try:
+            self._line.send(outgoing.service, outgoing.frame, timeout)
+        except TransportError as error:
+            hand_through(error)
+            raise
         outgoing.call.sent = True
 
     def do_soon(self, job: Callable[[], None]) -> None:
         """Have something done that may block, by the thread that sends what cannot be sent at once."""
-        self._outbox.put(job)
-        self._sender.start()
+
+        def errand() -> None:
+            try:
+                job()
+            except Exception:
+                # A transport that breaks the law of the interface must not take this thread with it.
+                _LOG.exception("a request could not be sent")
+            self._reader_wake.wake()
+
+        self._sender.add(errand)
 
     def post(self, target: str, params: Params, *, timeout: float, headers: dict[str, str] | None) -> None:
         """Make and send a one-way request."""
@@ -193,15 +204,6 @@ class Switchboard:
     def _check(self) -> None:
         if self._closed:
             raise ClosedError("the client is closed")
-
-    def _send_queued(self) -> None:
-        while (job := self._outbox.get()) is not None:
-            try:
-                job()
-            except Exception:
-                # A transport that breaks the law of the interface must not take this thread with it.
-                _LOG.exception("a request could not be sent")
-            self._reader_wake.wake()
 
     def _fail(self, pending: Pending, error: TreatyError) -> None:
         call = pending.call
@@ -279,9 +281,8 @@ class Switchboard:
 
     def _pass_on(self) -> None:
         """Wake a thread that waits for its own call, to read from now on. The reader thread looks by itself."""
-        for follower in list(self._followers.values()):
-            follower.wake()
-            return
+        if followers := list(self._followers.values()):
+            followers[0].wake()
 
     # Reading: all of it by the one who has the turn
 
@@ -342,14 +343,16 @@ class Switchboard:
             self._report(ended)
         except ClosedError:
             self._lose(ConnectionLost("the line was closed; the request may have been executed"))
-        except ConnectionLost as error:
-            self._lose(error)
         except Exception as error:
-            if raised_by_signal(error):
+            if raised_by_signal(error) is error:
                 raise
-            # What a transport may not raise must not end the thread that reads for everybody.
-            _LOG.warning("the line cannot be read: %r", error)
-            self._lose(ConnectionLost(f"the request may have been executed: {error}"))
+            loss = error if isinstance(error, ConnectionLost) else None
+            if loss is None:
+                # What a transport may not raise must not end the thread that reads for everybody.
+                _LOG.warning("the line cannot be read: %r", error)
+                loss = ConnectionLost(f"the request may have been executed: {error}")
+            self._lose(loss)
+            hand_through(error)
         else:
             if frame is not None:
                 with self._lock:
@@ -385,16 +388,11 @@ class Switchboard:
         with self._dialling:
             line = self._line
         self._report(*ended)
-        self._outbox.put(None)
+        self._sender.end()
         if line is not None:
             line.close()
         self._reader_wake.wake()
-        for worker in (self._sender, self._reader):
-            worker.join()
-        self._settle_queued()
-
-    def _settle_queued(self) -> None:
-        # What was queued behind the end of the sender finds the client closed, and ends its call by that.
-        while not self._outbox.empty():
-            if (job := self._outbox.get()) is not None:
-                job()
+        left = self._sender.join()
+        self._reader.join()
+        for errand in left:  # they find the client closed, and end their calls by that
+            errand()
