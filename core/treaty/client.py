@@ -6,7 +6,6 @@ proxy spelling. Any number of threads and event loops may share a client.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from treaty.errors import (
     Unavailable,
 )
 from treaty.ledger import MAX_OPEN
+from treaty.logs import logger
 from treaty.messages import Notification, Params
 from treaty.pending import Pending, Reply
 from treaty.routing import matches, split_target
@@ -36,7 +36,7 @@ from treaty.transport import Resource, Transport, check_name, open_transport
 
 #: Seconds that a call may take unless it says otherwise.
 TIMEOUT: Final = 10.0
-_LOG: Final = logging.getLogger("treaty.client")
+_LOG: Final = logger("treaty.client")
 
 
 class Client(Resource):

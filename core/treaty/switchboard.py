@@ -6,7 +6,6 @@ thread is at work only while deferred calls are open and nobody else reads. What
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import threading
@@ -26,12 +25,13 @@ from treaty.errors import (
     TreatyError,
     Unavailable,
 )
+from treaty.logs import logger
 from treaty.messages import Params
 from treaty.pending import Pending
 from treaty.sealing import MAX_FRAME, Keyring
 from treaty.transport import Line, Transport
 
-_LOG: Final = logging.getLogger("treaty.client")
+_LOG: Final = logger("treaty.client")
 #: How long one read lasts at most, and by how much the deadline of a call that nobody waits for may be missed.
 _SLICE: Final = 0.05
 #: How long the reader thread waits for others to read before it does so itself, or twice that at most: it looks as
