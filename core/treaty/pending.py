@@ -6,7 +6,6 @@ It holds what came back; it must not know frames or transports. Whoever settles 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -19,12 +18,13 @@ from msgspec import Struct
 from treaty.errors import TreatyError
 from treaty.landing import landing_of
 from treaty.ledger import OpenCall
+from treaty.logs import logger
 from treaty.messages import Response, Status, StatusLine
 from treaty.registry import read_error
 
 #: How many status messages of one call are kept for who has not read them yet; older ones are let go.
 KEPT_STATUSES: Final = 10_000
-_LOG: Final = logging.getLogger("treaty.client")
+_LOG: Final = logger("treaty.client")
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -270,17 +270,22 @@ class Pending:
 
 
 class Statuses:
-    """The status messages of one call, in order. Iterate it, blocking or asynchronously; it ends with the call."""
+    """The status messages of one call, in order. Iterate it, blocking or asynchronously; it ends with the call.
+
+    Of those that nobody reads the latest 10,000 are kept; that older ones were let go is logged, once.
+    """
 
     def __init__(self, pending: Pending, client: Waits) -> None:
         self._pending = pending
         self._client = client
+        #: How many messages were let go before they were read here.
+        self.missed = 0
 
     def __iter__(self) -> Iterator[Status]:
         position = 0
         while True:
             over = self._pending.done
-            news, position = self._pending.news_after(position)
+            news, position = self._news_after(position)
             yield from news
             if over:
                 return
@@ -299,7 +304,7 @@ class Statuses:
             while True:
                 over = self._pending.done
                 heard.clear()
-                news, position = self._pending.news_after(position)
+                news, position = self._news_after(position)
                 for status in news:
                     yield status
                 if over:
@@ -308,6 +313,16 @@ class Statuses:
                     await heard.wait()
         finally:
             self._pending.listen(listener, on=False)
+
+    def _news_after(self, position: int) -> tuple[list[Status], int]:
+        news, now = self._pending.news_after(position)
+        missed = now - position - len(news)
+        if missed and not self.missed:
+            _LOG.warning(
+                "%s: %d status messages were let go unread; %d are kept", self._pending.target, missed, KEPT_STATUSES
+            )
+        self.missed += missed
+        return news, now
 
     def _has_news(self, position: int) -> Callable[[], bool]:
         pending = self._pending

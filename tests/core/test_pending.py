@@ -79,12 +79,27 @@ def test_a_callback_that_raises_harms_neither_the_call_nor_the_other_callbacks(
     assert "the callback is broken" in caplog.text
 
 
-def test_only_the_latest_of_very_many_status_messages_are_kept() -> None:
+def test_only_the_latest_of_very_many_status_messages_are_kept_and_who_reads_late_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     pending = Pending(Nobody(), "a.b")
-    for seq in range(KEPT_STATUSES + 5):
-        pending.progress(status(seq + 1))
+    early, late = pending.statuses(), pending.statuses()
+    reading = iter(early)
+
+    def progress(first: int, count: int) -> None:
+        for seq in range(first, first + count):
+            pending.progress(status(seq))
+
+    progress(1, 1)
+    assert next(reading).seq == 1
+    progress(2, KEPT_STATUSES)
+    assert next(reading).seq == 2
+    assert early.missed == 0 and not caplog.messages
+    progress(KEPT_STATUSES + 2, 4)
     pending.settle(answer(1))
-    assert [status.seq for status in pending.statuses()] == list(range(6, KEPT_STATUSES + 6))
+    assert [status.seq for status in late] == list(range(6, KEPT_STATUSES + 6))
+    assert late.missed == 5
+    assert caplog.messages == [f"a.b: 5 status messages were let go unread; {KEPT_STATUSES} are kept"]
 
 
 def test_waiting_for_a_while_leaves_the_call_open(room: Room) -> None:
