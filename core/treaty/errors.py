@@ -232,7 +232,7 @@ class InvalidParams(RemoteError):
 
 
 class InvalidResult(RemoteError):
-    """The handler ran, but what it returned cannot be carried by JSON."""
+    """The handler ran, but what it returned cannot be carried by JSON, or is more than this end can hold."""
 
     status = 500
     code = -32001

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from treaty import (
     AuthenticationError,
@@ -17,6 +18,7 @@ from treaty import (
     DeadlineExceeded,
     EncodingError,
     FrameTooLarge,
+    InvalidResult,
     InvalidTarget,
     Keyring,
     Request,
@@ -185,6 +187,17 @@ def test_its_own_request_reflected_is_ignored() -> None:
 
 def test_an_answer_of_another_shape_is_ignored() -> None:
     assert ignored(caller(), KEYRING.seal(b"r", b"{}")) == "body"
+
+
+@pytest.mark.parametrize("result", [Raw(b"1e999"), [1, {"deep": Raw(b"-1e400")}]])
+def test_an_answer_that_cannot_be_held_ends_its_call_with_a_typed_error(result: object) -> None:
+    end = caller()
+    outgoing = ask(end)
+    happened = end.receive(reply(outgoing, result=result))
+    assert isinstance(happened, Ended) and happened.call is outgoing.call
+    assert isinstance(happened.outcome, InvalidResult)
+    assert "cannot be read: not a message of kind 'r': Number out of range" in str(happened.outcome)
+    assert ignored(end, reply(outgoing, result=result)) == "body"
 
 
 def test_calls_expire_at_their_deadline_and_not_before() -> None:
