@@ -141,10 +141,10 @@ class Switchboard:
         call = outgoing.call
         assert call is not None
         try:
-            self._send(outgoing, max(0.0, call.deadline - time.monotonic()))
+            # Not to the end: that nobody is there says more than that the time is up, and would come too late.
+            self._send(outgoing, max(0.0, 0.95 * (call.deadline - time.monotonic())))
         except Unavailable as error:
-            ending = DeadlineExceeded if time.monotonic() >= call.deadline else Unavailable
-            self._fail(pending, ending(f"{pending.target}: not executed: {error}"))
+            self._fail(pending, Unavailable(f"{pending.target}: not executed: {error}"))
         except TreatyError as error:
             self._fail(pending, error)
 

@@ -218,6 +218,25 @@ def test_a_loss_that_is_told_while_a_request_is_sent_does_not_end_its_call(monke
         assert told.is_set()
 
 
+@pytest.mark.parametrize("style", ["blocking", "deferred"])
+def test_that_nobody_takes_a_request_is_known_before_its_time_is_up(
+    room: Room, monkeypatch: pytest.MonkeyPatch, style: str
+) -> None:
+    """It was certainly not executed, which says more than that the time is up."""
+
+    def nobody(_: MemoryLine, service: str, frame: bytes, timeout: float) -> None:
+        assert not threading.Event().wait(timeout)
+        raise Unavailable(f"nobody takes the {len(frame)} bytes for {service}")
+
+    monkeypatch.setattr(MemoryLine, "send", nobody)
+    client = room.client()
+    with pytest.raises(Unavailable, match="not executed: nobody takes"):
+        if style == "blocking":
+            client.call("slow.echo", timeout=1.5)
+        else:
+            client.send("slow.echo", timeout=1.5).result()
+
+
 class Watched(WakeUp):
     """Knows who slept on it."""
 
