@@ -39,6 +39,8 @@ _SLICE: Final = 0.05
 _PATIENCE: Final = 0.002
 #: How long to wait before a line that cannot be read is tried again.
 _PAUSE: Final = 0.05
+#: How long before its end a request is given up that nobody takes: this says more than that the time is up.
+_VERDICT: Final = 0.05
 
 
 class Switchboard:
@@ -141,8 +143,8 @@ class Switchboard:
         call = outgoing.call
         assert call is not None
         try:
-            # Not to the end: that nobody is there says more than that the time is up, and would come too late.
-            self._send(outgoing, max(0.0, 0.95 * (call.deadline - time.monotonic())))
+            left = max(0.0, call.deadline - time.monotonic())
+            self._send(outgoing, left - min(left / 20, _VERDICT))
         except Unavailable as error:
             self._fail(pending, Unavailable(f"{pending.target}: not executed: {error}"))
         except TreatyError as error:
