@@ -5,7 +5,7 @@ python examples/notifications.py [url]
 
 import os
 import sys
-import threading
+from queue import SimpleQueue
 
 from treaty import Client, Incoming, Key, Notification, Service, connect
 
@@ -28,13 +28,8 @@ def main() -> None:
         Hosts(transport, secret=secret),
         Client(transport, secret=secret) as client,
     ):
-        heard = threading.Event()
-
-        def created(notification: Notification) -> None:  # in a thread of the subscription's own
-            print("callback:", notification.topic, notification.data)
-            heard.set()
-
-        client.subscribe("hosts.Host.created", created)
+        created: SimpleQueue[Notification] = SimpleQueue()
+        client.subscribe("hosts.Host.created", created.put)  # a callback: called in a thread of the subscription's own
         everything = client.subscribe("hosts.#")  # without a callback: iterate over it
 
         client.call("hosts.add", {"address": "10.0.0.1"})
@@ -43,7 +38,8 @@ def main() -> None:
             print("iterator:", notification.topic, notification.data)
             if notification.topic == "hosts.Host.deleted":
                 everything.close()
-        heard.wait(5)
+        notification = created.get(timeout=5)
+        print("callback:", notification.topic, notification.data)
 
 
 if __name__ == "__main__":

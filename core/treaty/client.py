@@ -6,16 +6,14 @@ proxy spelling. Any number of threads and event loops may share a client.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
-from queue import SimpleQueue
 from typing import Any, Final
 
 import msgspec
 
-from treaty.driving import SERVING_UNTIL, Worker
+from treaty.driving import SERVING_UNTIL, Errands
 from treaty.engine import MAX_TTL
 from treaty.errors import (
     AuthenticationError,
@@ -27,6 +25,7 @@ from treaty.errors import (
     Unavailable,
 )
 from treaty.ledger import MAX_OPEN
+from treaty.logs import logger
 from treaty.messages import Notification, Params
 from treaty.pending import Pending, Reply
 from treaty.routing import matches, split_target
@@ -37,7 +36,7 @@ from treaty.transport import Resource, Transport, check_name, open_transport
 
 #: Seconds that a call may take unless it says otherwise.
 TIMEOUT: Final = 10.0
-_LOG: Final = logging.getLogger("treaty.client")
+_LOG: Final = logger("treaty.client")
 
 
 class Client(Resource):
@@ -67,8 +66,7 @@ class Client(Resource):
             Switchboard(self._transport, self._keyring, max_open=max_open) if self._keyring is not None else None
         )
         self._handlers: list[tuple[str, Callable[[Reply], Any]]] = []
-        self._handed: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._handler_runner = Worker("treaty-client-handlers", self._run_handlers)
+        self._handling = Errands("treaty-client-handlers")
         self._subscriptions: list[Subscription] = []
         self._lock = threading.Lock()
 
@@ -272,8 +270,8 @@ class Client(Resource):
             subscription.close()
         if self._switchboard is not None:
             self._switchboard.close()
-        self._handed.put(None)
-        self._handler_runner.join()
+        self._handling.end()
+        self._handling.join()
         if self._owned:
             self._transport.close()
 
@@ -299,15 +297,10 @@ class Client(Resource):
     def _hand_over(self, pending: Pending) -> None:
         handlers = self._handlers_for(pending.target)
         if handlers and not self._closed:
-            self._handed.put(lambda: _handle(pending, handlers))
-            self._handler_runner.start()
+            self._handling.add(lambda: _handle(pending, handlers))
 
     def _handlers_for(self, target: str) -> list[Callable[[Reply], Any]]:
         return [handler for pattern, handler in list(self._handlers) if matches(pattern, target)]
-
-    def _run_handlers(self) -> None:
-        while (job := self._handed.get()) is not None:
-            job()
 
 
 class Proxy:

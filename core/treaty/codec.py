@@ -211,6 +211,24 @@ def decode(kind: bytes, body: bytes) -> Message:
         raise DecodingError(f"not a message of kind {kind.decode('ascii')!r}: {text}") from error
 
 
+class _Addressed(Struct):
+    class Meta(Struct):
+        to: TagPrefix
+
+    treaty: Meta
+
+
+_ADDRESSED: Final = msgspec.json.Decoder(_Addressed)
+
+
+def addressee(body: bytes) -> str:
+    """Return which request a body answers that :func:`decode` cannot read, or ``""`` if not even that can be told."""
+    try:
+        return _ADDRESSED.decode(body).treaty.to if depth(body) <= MAX_DEPTH else ""
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""
+
+
 _QUOTED: Final = re.compile(r" '.*'", re.DOTALL)
 _STRINGS: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")

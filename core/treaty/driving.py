@@ -12,6 +12,8 @@ import time
 from _thread import allocate_lock
 from collections.abc import Callable
 from contextvars import ContextVar
+from queue import SimpleQueue
+from traceback import walk_tb
 from typing import Final
 
 from treaty.engine import Instant
@@ -25,20 +27,28 @@ def present() -> Instant:
     return Instant(time.time_ns() // 1_000_000, time.monotonic())
 
 
-def raised_by_signal(error: BaseException) -> bool:
-    """Whether an exception comes out of a handler of a signal that the program set: it may be raised anywhere in the main
-    thread, and is meant for the program.
+def raised_by_signal(error: BaseException) -> BaseException | None:
+    """Return the exception that comes out of a handler of a signal that the program set, if it is this one or a cause of
+    it: it may be raised anywhere in the main thread, where a transport may take it for its own, and is meant for the
+    program.
     """
     if threading.current_thread() is not threading.main_thread():
-        return False
+        return None
     handlers = map(signal.getsignal, signal.valid_signals())
     codes = {getattr(getattr(handler, "__func__", handler), "__code__", None) for handler in handlers} - {None}
-    traceback = error.__traceback__
-    while traceback is not None:
-        if traceback.tb_frame.f_code in codes:
-            return True
-        traceback = traceback.tb_next
-    return False
+    cause: BaseException | None = error
+    while cause is not None:
+        if any(frame.f_code in codes for frame, _ in walk_tb(cause.__traceback__)):
+            return cause
+        cause = cause.__cause__
+    return None
+
+
+def hand_through(error: BaseException) -> None:
+    """Raise what :func:`raised_by_signal` finds, if it finds something."""
+    interruption = raised_by_signal(error)
+    if interruption is not None:
+        raise interruption
 
 
 class Randomness:
@@ -139,3 +149,32 @@ class Worker:
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
+
+
+class Errands:
+    """Does one thing after the other that may block, in a thread of its own; what is asked for must not raise."""
+
+    def __init__(self, name: str) -> None:
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._worker = Worker(name, self._work)
+
+    def add(self, job: Callable[[], None]) -> None:
+        """Have something done soon."""
+        self._jobs.put(job)
+        self._worker.start()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+    def end(self) -> None:
+        """Let the thread end when it has done what was asked for so far."""
+        self._jobs.put(None)
+
+    def join(self) -> list[Callable[[], None]]:
+        """Wait for that end. Return what was asked for since, and was not done."""
+        self._worker.join()
+        left = []
+        while not self._jobs.empty():
+            left.append(self._jobs.get())
+        return [job for job in left if job is not None]

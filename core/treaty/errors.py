@@ -122,7 +122,7 @@ class InvalidSecret(ConfigurationError, AuthenticationError):
 
 
 class DeadlineExceeded(TreatyError, TimeoutError):
-    """The call's time ran out. It may have been executed, unless the text says that the service did not run it."""
+    """The call's time ran out. It may have been executed, unless the text says that it was not."""
 
     status = 504
     code = -32003
@@ -232,7 +232,7 @@ class InvalidParams(RemoteError):
 
 
 class InvalidResult(RemoteError):
-    """The handler ran, but what it returned cannot be carried by JSON."""
+    """The handler ran, but what it returned cannot be carried by JSON, or is more than this end can hold."""
 
     status = 500
     code = -32001

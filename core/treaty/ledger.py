@@ -18,7 +18,7 @@ MAX_OPEN = 65_536
 class OpenCall:
     """A call that waits for its answer. ``key`` is the first half of its request's tag, in hexadecimal."""
 
-    __slots__ = ("deadline", "deferred", "expires", "id", "key", "seq", "target", "waiter")
+    __slots__ = ("deadline", "deferred", "expires", "id", "key", "sent", "seq", "target", "waiter")
 
     def __init__(
         self,
@@ -38,6 +38,8 @@ class OpenCall:
         self.expires = expires
         #: Whether somebody else than the caller's thread must see to its answer.
         self.deferred = deferred
+        #: Whether the request was handed over, so that what becomes of the connection matters to it.
+        self.sent = False
         #: The last status that was seen.
         self.seq = 0
         #: Whatever the driver hangs here to find who waits; the ledger never looks at it.
@@ -91,6 +93,13 @@ class Ledger:
         self._deadlines.clear()
         self.deferred = 0
         return calls
+
+    def settle_sent(self) -> list[OpenCall]:
+        """Take out the calls whose request was handed over, oldest first."""
+        sent = [call for call in self._calls.values() if call.sent]
+        for call in sent:
+            self.settle(call.key)
+        return sent
 
     def expire(self, now: float) -> list[OpenCall]:
         """Take out the calls whose deadline has come."""

@@ -6,7 +6,6 @@ It holds what came back; it must not know frames or transports. Whoever settles 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -19,12 +18,13 @@ from msgspec import Struct
 from treaty.errors import TreatyError
 from treaty.landing import landing_of
 from treaty.ledger import OpenCall
+from treaty.logs import logger
 from treaty.messages import Response, Status, StatusLine
 from treaty.registry import read_error
 
 #: How many status messages of one call are kept for who has not read them yet; older ones are let go.
 KEPT_STATUSES: Final = 10_000
-_LOG: Final = logging.getLogger("treaty.client")
+_LOG: Final = logger("treaty.client")
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -92,6 +92,7 @@ class Pending:
         "_seen",
         "_started",
         "_statuses",
+        "_waiters",
         "call",
         "target",
     )
@@ -109,6 +110,8 @@ class Pending:
         self._listeners: list[Callable[[], None]] | None = None
         self._statuses: deque[Status] | None = None
         self._seen = 0
+        #: How many threads and tasks wait for the end.
+        self._waiters = 0
 
     def __repr__(self) -> str:
         return f"<Pending {self.target} {'done' if self.done else 'open'}>"
@@ -139,7 +142,12 @@ class Pending:
         """
         if self._outcome is None:
             until = None if timeout is None else time.monotonic() + timeout
-            if not self._client.wait(self, self._is_done, until):
+            self._joined(1)
+            try:
+                over = self._client.wait(self, self._is_done, until)
+            finally:
+                self._joined(-1)
+            if not over:
                 raise TimeoutError(f"{self.target} is not over after {timeout:g} s")
         return self._settled()
 
@@ -147,22 +155,32 @@ class Pending:
         return self._awaited().__await__()
 
     async def replied(self) -> Reply:
-        """Await the reply: the asyncio twin of :meth:`reply`."""
+        """Await the reply: the asyncio twin of :meth:`reply`. If the task is cancelled, and nobody else waits for the
+        call, so is the call.
+        """
         if not self.done:
             loop = asyncio.get_running_loop()
             over: asyncio.Future[None] = loop.create_future()
             landing = landing_of(loop)
             self.on_done(lambda _: landing.give(loop, partial(_finish, over)))
             self._client.attend()
+            self._joined(1)
             try:
                 await over
-            except asyncio.CancelledError:
-                self.cancel()
+            except BaseException as error:
+                if not self._joined(-1) and isinstance(error, asyncio.CancelledError):
+                    self.cancel()
                 raise
+            self._joined(-1)
         return self._settled()
 
     async def _awaited(self) -> Any:
         return (await self.replied()).result
+
+    def _joined(self, one: int) -> int:
+        with self._lock:
+            self._waiters += one
+            return self._waiters
 
     def cancel(self) -> bool:
         """Give the call up: it ends with ``Cancelled`` at once, and the service is told to stop if it can.
@@ -252,17 +270,22 @@ class Pending:
 
 
 class Statuses:
-    """The status messages of one call, in order. Iterate it, blocking or asynchronously; it ends with the call."""
+    """The status messages of one call, in order. Iterate it, blocking or asynchronously; it ends with the call.
+
+    Of those that nobody reads the latest 10,000 are kept; that older ones were let go is logged, once.
+    """
 
     def __init__(self, pending: Pending, client: Waits) -> None:
         self._pending = pending
         self._client = client
+        #: How many messages were let go before they were read here.
+        self.missed = 0
 
     def __iter__(self) -> Iterator[Status]:
         position = 0
         while True:
             over = self._pending.done
-            news, position = self._pending.news_after(position)
+            news, position = self._news_after(position)
             yield from news
             if over:
                 return
@@ -281,7 +304,7 @@ class Statuses:
             while True:
                 over = self._pending.done
                 heard.clear()
-                news, position = self._pending.news_after(position)
+                news, position = self._news_after(position)
                 for status in news:
                     yield status
                 if over:
@@ -290,6 +313,16 @@ class Statuses:
                     await heard.wait()
         finally:
             self._pending.listen(listener, on=False)
+
+    def _news_after(self, position: int) -> tuple[list[Status], int]:
+        news, now = self._pending.news_after(position)
+        missed = now - position - len(news)
+        if missed and not self.missed:
+            _LOG.warning(
+                "%s: %d status messages were let go unread; %d are kept", self._pending.target, missed, KEPT_STATUSES
+            )
+        self.missed += missed
+        return news, now
 
     def _has_news(self, position: int) -> Callable[[], bool]:
         pending = self._pending

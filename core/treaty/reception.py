@@ -5,15 +5,15 @@ It must not know what a frame says or what is done about it.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator
 from typing import Final
 
 from treaty.errors import ClosedError, TransportError
+from treaty.logs import logger
 from treaty.transport import Delivery, Inbox
 
-_LOG: Final = logging.getLogger("treaty.service")
+_LOG: Final = logger("treaty.service")
 #: How long to wait before a broken connection is tried again.
 _PAUSE: Final = 0.2
 

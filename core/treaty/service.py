@@ -5,7 +5,6 @@ How requests are received and run is in ``serving``, which of them may run in th
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
@@ -19,6 +18,7 @@ from treaty.engine import SKEW_MS, Answerer
 from treaty.errors import ConfigurationError, ForkedError, InvalidSecret
 from treaty.guard import CAPACITY, Guard
 from treaty.incoming import Incoming
+from treaty.logs import logger
 from treaty.notices import announce
 from treaty.routing import HandlerTable
 from treaty.sealing import MAX_FRAME, Secret, keyring
@@ -27,7 +27,7 @@ from treaty.transport import Transport, check_name, open_transport
 
 #: Seconds that running handlers have to finish when a service stops.
 DRAIN: Final = 20.0
-_LOG: Final = logging.getLogger("treaty.service")
+_LOG: Final = logger("treaty.service")
 
 
 class Service:

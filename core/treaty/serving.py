@@ -7,7 +7,6 @@ Coroutines run on one event loop. This room must not know what a service is call
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 import time
@@ -22,6 +21,7 @@ from treaty.engine import Answer, Answerer, Run, Stop
 from treaty.errors import ClosedError, ConnectionLost, InvalidResult, ResourceExhausted, TreatyError, Unavailable
 from treaty.incoming import Incoming
 from treaty.job import Job
+from treaty.logs import logger
 from treaty.places import Places
 from treaty.reception import Reception
 from treaty.registry import is_expected
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 #: How many requests may wait inside a service whose transport has no other worker to give them to.
 BACKLOG: Final = 10_000
-_LOG: Final = logging.getLogger("treaty.service")
+_LOG: Final = logger("treaty.service")
 #: How long a receive lasts, which is how soon a thread notices that the service stops.
 _SLICE: Final = 0.1
 #: How long every worker must have been busy before somebody else receives, or twice that at most: the stand-in looks as

@@ -6,7 +6,6 @@ It owns one inbox and one thread. What is news and what is not is decided in ``n
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from collections import deque
@@ -14,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
 from treaty.errors import ClosedError, TransportError
+from treaty.logs import logger
 from treaty.messages import Notification
 from treaty.notices import Listener
 from treaty.sealing import MAX_FRAME, Keyring
@@ -21,7 +21,7 @@ from treaty.transport import Inbox, Resource, Transport
 
 #: How many notifications wait for whoever iterates; the oldest are let go, and counted.
 KEPT: Final = 10_000
-_LOG: Final = logging.getLogger("treaty.subscription")
+_LOG: Final = logger("treaty.subscription")
 _SLICE: Final = 1.0
 _PAUSE: Final = 0.2
 

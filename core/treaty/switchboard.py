@@ -6,16 +6,14 @@ thread is at work only while deferred calls are open and nobody else reads. What
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import threading
 import time
 from collections.abc import Callable
-from queue import SimpleQueue
 from typing import Final
 
-from treaty.driving import Randomness, Turn, WakeUp, Worker, present, raised_by_signal
+from treaty.driving import Errands, Randomness, Turn, WakeUp, Worker, hand_through, present, raised_by_signal
 from treaty.engine import Caller, Ended, Happened, Outgoing, Progressed
 from treaty.errors import (
     Cancelled,
@@ -23,15 +21,17 @@ from treaty.errors import (
     ConnectionLost,
     DeadlineExceeded,
     ForkedError,
+    TransportError,
     TreatyError,
     Unavailable,
 )
+from treaty.logs import logger
 from treaty.messages import Params
 from treaty.pending import Pending
 from treaty.sealing import MAX_FRAME, Keyring
 from treaty.transport import Line, Transport
 
-_LOG: Final = logging.getLogger("treaty.client")
+_LOG: Final = logger("treaty.client")
 #: How long one read lasts at most, and by how much the deadline of a call that nobody waits for may be missed.
 _SLICE: Final = 0.05
 #: How long the reader thread waits for others to read before it does so itself, or twice that at most: it looks as
@@ -39,6 +39,8 @@ _SLICE: Final = 0.05
 _PATIENCE: Final = 0.002
 #: How long to wait before a line that cannot be read is tried again.
 _PAUSE: Final = 0.05
+#: How long before its end a request is given up that nobody takes: this says more than that the time is up.
+_VERDICT: Final = 0.05
 
 
 class Switchboard:
@@ -72,8 +74,7 @@ class Switchboard:
         self._attended = False
         self._reader_wake = WakeUp()  # one thread sleeps on it, and no other, or wake-ups would miss the reader
         self._reader = Worker("treaty-client-reader", self._read_for_deferred)
-        self._outbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._sender = Worker("treaty-client-sender", self._send_queued)
+        self._sender = Errands("treaty-client-sender")
         self._closed = False
         self._closing = threading.Event()
 
@@ -139,31 +140,47 @@ class Switchboard:
 
     def deliver(self, pending: Pending, outgoing: Outgoing) -> None:
         """Send a request; what is in the way ends the call."""
-        line, call = self._line, pending.call
-        assert line is not None and call is not None
+        call = outgoing.call
+        assert call is not None
         try:
-            line.send(outgoing.service, outgoing.frame, max(0.0, call.deadline - time.monotonic()))
+            left = max(0.0, call.deadline - time.monotonic())
+            self._send(outgoing, left - min(left / 20, _VERDICT))
         except Unavailable as error:
-            ending = DeadlineExceeded if time.monotonic() >= call.deadline else Unavailable
-            self._fail(pending, ending(f"{pending.target}: not executed: {error}"))
+            self._fail(pending, Unavailable(f"{pending.target}: not executed: {error}"))
         except TreatyError as error:
             self._fail(pending, error)
 
     def deliver_soon(self, pending: Pending, outgoing: Outgoing) -> None:
         """Send a request without ever blocking: at once if possible, else in a thread of its own."""
-        assert self._line is not None
         try:
-            self._line.send(outgoing.service, outgoing.frame, 0)
+            self._send(outgoing, 0)
         except Unavailable:
             # Nothing was delivered. The verdict is worth waiting for, but not here.
             self.do_soon(lambda: self.deliver(pending, outgoing))
         except TreatyError as error:
             self._fail(pending, error)
 
+    def _send(self, outgoing: Outgoing, timeout: float) -> None:
+        assert self._line is not None and outgoing.call is not None
+        try:
+            self._line.send(outgoing.service, outgoing.frame, timeout)
+        except TransportError as error:
+            hand_through(error)
+            raise
+        outgoing.call.sent = True
+
     def do_soon(self, job: Callable[[], None]) -> None:
         """Have something done that may block, by the thread that sends what cannot be sent at once."""
-        self._outbox.put(job)
-        self._sender.start()
+
+        def errand() -> None:
+            try:
+                job()
+            except Exception:
+                # A transport that breaks the law of the interface must not take this thread with it.
+                _LOG.exception("a request could not be sent")
+            self._reader_wake.wake()
+
+        self._sender.add(errand)
 
     def post(self, target: str, params: Params, *, timeout: float, headers: dict[str, str] | None) -> None:
         """Make and send a one-way request."""
@@ -189,15 +206,6 @@ class Switchboard:
     def _check(self) -> None:
         if self._closed:
             raise ClosedError("the client is closed")
-
-    def _send_queued(self) -> None:
-        while (job := self._outbox.get()) is not None:
-            try:
-                job()
-            except Exception:
-                # A transport that breaks the law of the interface must not take this thread with it.
-                _LOG.exception("a request could not be sent")
-            self._reader_wake.wake()
 
     def _fail(self, pending: Pending, error: TreatyError) -> None:
         call = pending.call
@@ -275,9 +283,8 @@ class Switchboard:
 
     def _pass_on(self) -> None:
         """Wake a thread that waits for its own call, to read from now on. The reader thread looks by itself."""
-        for follower in list(self._followers.values()):
-            follower.wake()
-            return
+        if followers := list(self._followers.values()):
+            followers[0].wake()
 
     # Reading: all of it by the one who has the turn
 
@@ -324,8 +331,7 @@ class Switchboard:
     def _expire(self) -> None:
         with self._lock:
             expired = self._caller.expire(present())
-        for ended in expired:
-            self._report(ended)
+        self._report(*expired)
 
     def _read(self, timeout: float) -> None:
         line = self._line
@@ -339,14 +345,16 @@ class Switchboard:
             self._report(ended)
         except ClosedError:
             self._lose(ConnectionLost("the line was closed; the request may have been executed"))
-        except ConnectionLost as error:
-            self._lose(error)
         except Exception as error:
-            if raised_by_signal(error):
+            if raised_by_signal(error) is error:
                 raise
-            # What a transport may not raise must not end the thread that reads for everybody.
-            _LOG.warning("the line cannot be read: %r", error)
-            self._lose(ConnectionLost(f"the request may have been executed: {error}"))
+            loss = error if isinstance(error, ConnectionLost) else None
+            if loss is None:
+                # What a transport may not raise must not end the thread that reads for everybody.
+                _LOG.warning("the line cannot be read: %r", error)
+                loss = ConnectionLost(f"the request may have been executed: {error}")
+            self._lose(loss)
+            hand_through(error)
         else:
             if frame is not None:
                 with self._lock:
@@ -356,20 +364,20 @@ class Switchboard:
     def _lose(self, error: TreatyError) -> None:
         with self._lock:
             lost = self._caller.lost(error)
-        for ended in lost:
-            self._report(ended)
+        self._report(*lost)
         if not lost:
             # Nobody waits for an answer, so nothing is lost but time.
             self._closing.wait(_PAUSE)
 
-    def _report(self, happened: Happened | None) -> None:
-        if isinstance(happened, Ended):
-            waiter: Pending | None = happened.call.waiter
-            happened.call.waiter = None  # the two would keep each other in memory until the collector comes
-            if waiter is not None:  # otherwise it ended just now, in another thread
-                waiter.settle(happened.outcome)
-        elif isinstance(happened, Progressed) and (waiter := happened.call.waiter) is not None:
-            waiter.progress(happened.status)
+    def _report(self, *events: Happened | None) -> None:
+        for happened in events:
+            if isinstance(happened, Ended):
+                waiter: Pending | None = happened.call.waiter
+                happened.call.waiter = None  # the two would keep each other in memory until the collector comes
+                if waiter is not None:  # otherwise it ended just now, in another thread
+                    waiter.settle(happened.outcome)
+            elif isinstance(happened, Progressed) and (waiter := happened.call.waiter) is not None:
+                waiter.progress(happened.status)
 
     # Life
 
@@ -381,18 +389,12 @@ class Switchboard:
         self._closing.set()
         with self._dialling:
             line = self._line
-        for one in ended:
-            self._report(one)
-        self._outbox.put(None)
+        self._report(*ended)
+        self._sender.end()
         if line is not None:
             line.close()
         self._reader_wake.wake()
-        for worker in (self._sender, self._reader):
-            worker.join()
-        self._settle_queued()
-
-    def _settle_queued(self) -> None:
-        # What was queued behind the end of the sender finds the client closed, and ends its call by that.
-        while not self._outbox.empty():
-            if (job := self._outbox.get()) is not None:
-                job()
+        left = self._sender.join()
+        self._reader.join()
+        for errand in left:  # they find the client closed, and end their calls by that
+            errand()

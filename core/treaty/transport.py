@@ -205,7 +205,8 @@ class Line(Resource):
 
         Raises:
             Unavailable: an earlier ``send`` came back; ``error.frame`` says which.
-            ConnectionLost: what was under way may be lost. The line connects again when it is next used.
+            ConnectionLost: what was under way may be lost: every request whose ``send`` had returned. The line connects
+                again when it is next used.
         """
 
 

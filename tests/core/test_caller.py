@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from treaty import (
     AuthenticationError,
@@ -17,6 +18,7 @@ from treaty import (
     DeadlineExceeded,
     EncodingError,
     FrameTooLarge,
+    InvalidResult,
     InvalidTarget,
     Keyring,
     Request,
@@ -187,6 +189,17 @@ def test_an_answer_of_another_shape_is_ignored() -> None:
     assert ignored(caller(), KEYRING.seal(b"r", b"{}")) == "body"
 
 
+@pytest.mark.parametrize("result", [Raw(b"1e999"), [1, {"deep": Raw(b"-1e400")}]])
+def test_an_answer_that_cannot_be_held_ends_its_call_with_a_typed_error(result: object) -> None:
+    end = caller()
+    outgoing = ask(end)
+    happened = end.receive(reply(outgoing, result=result))
+    assert isinstance(happened, Ended) and happened.call is outgoing.call
+    assert isinstance(happened.outcome, InvalidResult)
+    assert "cannot be read: not a message of kind 'r': Number out of range" in str(happened.outcome)
+    assert ignored(end, reply(outgoing, result=result)) == "body"
+
+
 def test_calls_expire_at_their_deadline_and_not_before() -> None:
     end = caller()
     late, soon = ask(end, timeout=5), ask(end, timeout=1)
@@ -218,14 +231,19 @@ def test_a_request_that_came_back_ends_its_call(length: int | None) -> None:
     assert end.undelivered(outgoing.frame, Unavailable("nobody is there")) is None
 
 
-def test_a_lost_connection_or_a_close_ends_every_call() -> None:
-    for end_all, kind in ((lambda end: end.lost(ConnectionLost()), ConnectionLost), (Caller.close, ClosedError)):
+def test_a_close_ends_every_call_and_a_lost_connection_those_that_were_sent() -> None:
+    for end_all, kind, left in (
+        (lambda end: end.lost(ConnectionLost()), ConnectionLost, 1),
+        (Caller.close, ClosedError, 0),
+    ):
         end = caller()
-        calls = [ask(end).call, ask(end).call]
+        first, second, unsent = (ask(end).call for _ in range(3))
+        assert first is not None and second is not None and unsent is not None
+        first.sent = second.sent = True
         ended = end_all(end)
-        assert [one.call for one in ended] == calls
+        assert [one.call for one in ended] == [first, second, unsent][: 3 - left]
         assert {type(one.outcome) for one in ended} == {kind}
-        assert end.open_calls == 0
+        assert end.open_calls == left
 
 
 @settings(deadline=None)

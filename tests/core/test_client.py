@@ -27,6 +27,7 @@ from treaty import (
     InvalidTarget,
     RemoteError,
     Reply,
+    TransportError,
     TreatyError,
     Unavailable,
     UnknownMethod,
@@ -396,6 +397,39 @@ def test_what_a_signals_handler_raises_reaches_the_program_and_ends_no_other_cal
         signal.signal(signal.SIGUSR1, before)
     service.gate.open()
     assert other.result() == "waited"
+
+
+@pytest.mark.parametrize("method", ["send", "receive"])
+@pytest.mark.parametrize("wrapped", [ConnectionLost, TransportError])
+def test_what_a_signals_handler_raises_reaches_the_program_though_the_transport_took_it_for_its_own(
+    room: Room, monkeypatch: pytest.MonkeyPatch, method: str, wrapped: type[TransportError]
+) -> None:
+    room.serve(Slow)
+    client = room.client()
+    client.call("slow.echo")
+
+    class TimeIsUp(Exception):
+        pass
+
+    def time_is_up(*_: object) -> None:
+        raise TimeIsUp
+
+    def interrupted(*_: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGUSR1)
+        except Exception as error:
+            raise wrapped("the connection broke") from error
+
+    before = signal.signal(signal.SIGUSR1, time_is_up)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(MemoryLine, method, interrupted)
+            with pytest.raises(TimeIsUp):
+                client.call("slow.echo")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert client.open_calls == 0
+    assert client.call("slow.echo", ["hi"]) == ANSWER
 
 
 # Life

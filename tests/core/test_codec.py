@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treaty import DecodingError, EncodingError, Request
-from treaty.codec import BODIES, MAX_DEPTH, decode, depth, encode
+from treaty.codec import BODIES, MAX_DEPTH, addressee, decode, depth, encode
 from treaty.messages import Message
 
 from .strategies import buried, lost_numbers, messages, plain
@@ -273,3 +273,13 @@ def test_an_error_does_not_repeat_the_content(changed: dict[str, Any]) -> None:
     with pytest.raises(DecodingError) as caught:
         decode(b"q", json.dumps({**REQUEST, **changed}).encode())
     assert "CANARY" not in str(caught.value)
+
+
+def test_whom_an_answer_is_for_can_be_told_of_what_cannot_be_read() -> None:
+    body = msgspec.json.encode({**RESPONSE, "result": msgspec.Raw(b"1e999")})
+    with pytest.raises(DecodingError):
+        decode(b"r", body)
+    assert addressee(body) == "0" * 32
+    deep = msgspec.json.encode({**RESPONSE, "result": nested(MAX_DEPTH + 1)})
+    for other in (b"", b"\xff", b"{}", b'{"treaty": {"to": 5}}', body[:-1], deep):
+        assert addressee(other) == ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from treaty.driving import Turn, WakeUp, Worker, present
+from treaty.driving import Errands, Turn, WakeUp, Worker, present
 
 from .services import LIMIT, in_threads
 
@@ -69,3 +69,14 @@ def test_a_turn_is_of_one_until_that_one_leaves_it() -> None:
     assert not turn.leave(other) and turn.taken
     assert turn.leave(one) and not turn.taken
     assert turn.take(other)
+
+
+def test_errands_are_run_in_order_and_what_comes_after_the_end_is_given_back() -> None:
+    errands, ran = Errands("errands"), list[str]()
+    assert errands.join() == []
+    errands.add(lambda: ran.append("first"))
+    errands.add(lambda: ran.append("second"))
+    errands.end()
+    errands.add(late := lambda: ran.append("late"))
+    assert errands.join() == [late]
+    assert ran == ["first", "second"]

@@ -51,6 +51,18 @@ def test_all_are_settled_by_deadline() -> None:
     assert len(ledger) == 0
 
 
+def test_those_that_were_sent_are_settled_apart_from_the_rest() -> None:
+    ledger = Ledger()
+    calls = [call("a", 1.0), call("b", 2.0), call("c", 3.0)]
+    for one in calls:
+        ledger.open(one)
+    calls[0].sent = calls[2].sent = True
+    assert ledger.settle_sent() == [calls[0], calls[2]]
+    assert ledger.settle_sent() == []
+    assert ledger.find("b") is calls[1]
+    assert ledger.next_deadline() == 2.0
+
+
 def test_settled_calls_leave_nothing_behind() -> None:
     ledger = Ledger()
     for number in range(10_000):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -78,12 +79,27 @@ def test_a_callback_that_raises_harms_neither_the_call_nor_the_other_callbacks(
     assert "the callback is broken" in caplog.text
 
 
-def test_only_the_latest_of_very_many_status_messages_are_kept() -> None:
+def test_only_the_latest_of_very_many_status_messages_are_kept_and_who_reads_late_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     pending = Pending(Nobody(), "a.b")
-    for seq in range(KEPT_STATUSES + 5):
-        pending.progress(status(seq + 1))
+    early, late = pending.statuses(), pending.statuses()
+    reading = iter(early)
+
+    def progress(first: int, count: int) -> None:
+        for seq in range(first, first + count):
+            pending.progress(status(seq))
+
+    progress(1, 1)
+    assert next(reading).seq == 1
+    progress(2, KEPT_STATUSES)
+    assert next(reading).seq == 2
+    assert early.missed == 0 and not caplog.messages
+    progress(KEPT_STATUSES + 2, 4)
     pending.settle(answer(1))
-    assert [status.seq for status in pending.statuses()] == list(range(6, KEPT_STATUSES + 6))
+    assert [status.seq for status in late] == list(range(6, KEPT_STATUSES + 6))
+    assert late.missed == 5
+    assert caplog.messages == [f"a.b: 5 status messages were let go unread; {KEPT_STATUSES} are kept"]
 
 
 def test_waiting_for_a_while_leaves_the_call_open(room: Room) -> None:
@@ -114,6 +130,55 @@ def test_a_result_may_be_asked_for_by_many_threads_and_tasks(room: Room) -> None
         return asyncio.run(wait()) if index % 2 else pending.result()
 
     assert in_threads(8, ask) == ["waited", ["waited"] * 5] * 4
+
+
+def test_a_task_that_is_cancelled_gives_the_call_up_only_if_nobody_else_waits(room: Room) -> None:
+    service = room.serve(Slow, concurrency=2)
+    client = room.client()
+
+    async def cancelled_beside(others: int, pending: Pending) -> None:
+        task = asyncio.ensure_future(pending.replied())
+        await asyncio.wait([task], timeout=0)  # it has begun to wait when this returns
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert pending.done is not bool(others)
+
+    async def beside_a_task() -> object:
+        pending = client.send("slow.wait")
+        other = asyncio.ensure_future(pending.replied())
+        await asyncio.wait([other], timeout=0)
+        await cancelled_beside(1, pending)
+        service.gate.open()
+        return (await other).result
+
+    async def alone() -> None:
+        await cancelled_beside(0, client.send("slow.until_cancelled"))
+
+    assert asyncio.run(beside_a_task()) == "waited"
+    asyncio.run(alone())
+
+
+def test_a_task_that_is_cancelled_leaves_the_call_to_a_thread_that_waits(room: Room) -> None:
+    service = room.serve(Slow)
+    pending = room.client().send("slow.wait")
+    service.gate.await_arrival()
+    answers: list[object] = []
+    waiting = threading.Thread(target=lambda: answers.append(pending.result()))
+    waiting.start()
+    while not pending._waiters:
+        threading.Event().wait(0.001)
+
+    async def give_up() -> None:
+        task = asyncio.ensure_future(pending.replied())
+        await asyncio.wait([task], timeout=0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(give_up())
+    service.gate.open()
+    waiting.join(LIMIT)
+    assert answers == ["waited"]
 
 
 def test_status_messages_are_seen_in_order_by_a_blocking_loop(either_room: Room) -> None:

@@ -188,6 +188,7 @@ class Broken(MemoryTransport):
 def test_a_lost_connection_ends_what_was_under_way_and_nothing_else(error: TransportError) -> None:
     with Broken() as transport, Slow(transport, secret=SECRET, concurrency=2) as service:
         client = Client(transport, secret=SECRET)
+        client.call("slow.echo")
         pending = client.send("slow.wait")
         service.gate.await_arrival()
         transport.errors.append(error)
@@ -196,6 +197,44 @@ def test_a_lost_connection_ends_what_was_under_way_and_nothing_else(error: Trans
         service.gate.open()
         assert client.call("slow.echo", ["hi"]) == echoed("hi")
         client.close()
+
+
+def test_a_loss_that_is_told_while_a_request_is_sent_does_not_end_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Broken() as transport, Slow(transport, secret=SECRET), Client(transport, secret=SECRET) as client:
+        client.call("slow.echo")
+        told, send = threading.Event(), MemoryLine.send
+
+        def send_when_told(self: MemoryLine, service: str, frame: bytes, timeout: float) -> None:
+            monkeypatch.undo()
+            transport.errors.append(ConnectionLost("of what was sent so far"))
+            switchboard = client._switchboard
+            assert switchboard is not None
+            in_threads(1, lambda _: switchboard._read(0))
+            told.set()
+            send(self, service, frame, timeout)
+
+        monkeypatch.setattr(MemoryLine, "send", send_when_told)
+        assert client.call("slow.echo", ["hi"]) == echoed("hi")
+        assert told.is_set()
+
+
+@pytest.mark.parametrize("style", ["blocking", "deferred"])
+def test_that_nobody_takes_a_request_is_known_before_its_time_is_up(
+    room: Room, monkeypatch: pytest.MonkeyPatch, style: str
+) -> None:
+    """It was certainly not executed, which says more than that the time is up."""
+
+    def nobody(_: MemoryLine, service: str, frame: bytes, timeout: float) -> None:
+        assert not threading.Event().wait(timeout)
+        raise Unavailable(f"nobody takes the {len(frame)} bytes for {service}")
+
+    monkeypatch.setattr(MemoryLine, "send", nobody)
+    client = room.client()
+    with pytest.raises(Unavailable, match="not executed: nobody takes"):
+        if style == "blocking":
+            client.call("slow.echo", timeout=1.5)
+        else:
+            client.send("slow.echo", timeout=1.5).result()
 
 
 class Watched(WakeUp):

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
+import threading
+import time
+from traceback import walk_stack
 
 import pytest
 
@@ -46,6 +51,44 @@ def test_a_full_queue_says_that_there_is_no_room(monkeypatch: pytest.MonkeyPatch
         with pytest.raises(Unavailable, match="full") as caught:
             line.send("svc", b"3", 0)
         assert caught.value.frame == b"3"
+
+
+def test_who_is_interrupted_while_others_use_the_hub_leaves_its_lock_to_them() -> None:
+    inside, out, held = threading.Event(), threading.Event(), list[bool]()
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt(*_: object) -> None:
+        if inside.is_set():
+            raise KeyboardInterrupt
+
+    def receiving() -> bool:
+        return any(frame.f_code.co_name == "receive" for frame, _ in walk_stack(sys._current_frames()[main]))
+
+    def use(lock: threading.Lock) -> None:
+        while not receiving():
+            time.sleep(0.001)
+        with lock:
+            for _ in range(2):
+                signal.pthread_kill(main, signal.SIGUSR1)
+                if out.wait(2):
+                    break
+            held.append(lock.locked())
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with connect("memory://busy") as transport, transport.dial() as line:
+            user = threading.Thread(target=use, args=(memory._HUBS.by_name["busy"].lock,))
+            with pytest.raises(KeyboardInterrupt):
+                inside.set()
+                user.start()
+                line.receive(60)
+            inside.clear()
+            out.set()
+            user.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert held == [True]
 
 
 def test_an_inbox_without_room_is_a_mistake() -> None:

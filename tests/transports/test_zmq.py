@@ -331,6 +331,41 @@ def test_a_caller_that_does_not_wait_is_not_told_of_what_it_did_not_lose(url: st
                 answer(inbox, line, b"x")
 
 
+def test_who_begins_to_receive_is_told_of_a_loss_before_anything_goes_out_on_another_connection() -> None:
+    with connect("zmq+inproc://told") as transport, connect(transport.url) as other, other.dial() as line:
+        inbox = transport.serve("svc")
+        line.send("svc", b"never answered", PATIENCE)
+        must(inbox)
+        inbox.close()
+        link, told = line._link, list[ConnectionLost]()  # type: ignore[attr-defined]
+        notice = link._notice
+
+        def receive() -> None:
+            with pytest.raises(ConnectionLost) as caught:
+                line.receive(PATIENCE)
+            told.append(caught.value)
+
+        reader = threading.Thread(target=receive)
+
+        def notice_as_somebody_comes() -> bool:
+            if not reader.ident:
+                reader.start()
+                assert eventually(link._turn.locked)
+            return bool(notice())
+
+        with transport.serve("svc") as again:
+            link._notice = notice_as_somebody_comes
+            with pytest.raises(Unavailable):
+                line.send("svc", b"too early", 0)
+            reader.join(PATIENCE)
+            assert len(told) == 1
+            line.send("svc", b"next", PATIENCE)
+            delivery = must(again)
+            assert delivery.frame == b"next"
+            delivery.reply(b"answer")
+            assert line.receive(PATIENCE) == b"answer"
+
+
 def test_subscribing_where_nobody_is_says_so() -> None:
     before = resources()
     with connect("zmq+inproc://nobody", connect_timeout=0.05) as transport, pytest.raises(Unavailable):

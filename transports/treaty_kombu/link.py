@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
+from weakref import WeakMethod, finalize
 
 from kombu import Connection  # type: ignore[attr-defined]  # kombu exports lazily
 
@@ -103,6 +104,8 @@ class Waker:
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
         self._lock = threading.Lock()
+        self._release = finalize(self, _close, self._read, self._write)  # also when nobody closes it
+        self._release.atexit = False
 
     def fileno(self) -> int:
         """What to wait for."""
@@ -132,34 +135,46 @@ class Waker:
 
     def abandon(self) -> None:
         """The same in a forked child, where nobody can be using them and the lock may be held for ever."""
-        if self._write >= 0:
-            os.close(self._read)
-            os.close(self._write)
-            self._read = self._write = -1
+        self._release()
+        self._read = self._write = -1
 
 
 class Pulse:
-    """A small thread that does one thing every so often, because nobody may be inside the link for hours."""
+    """A small thread that does one thing every so often, because nobody may be inside the link for hours.
+
+    Args:
+        name: of the thread.
+        interval: seconds.
+        beat: a method, whose object this does not keep alive: the thread ends with it.
+    """
 
     def __init__(self, name: str, interval: float, beat: Callable[[], None]) -> None:
         self._interval = interval
-        self._beat = beat
-        self._stopped = threading.Event()
+        self._stopped = stopped = threading.Event()
+        self._beat = WeakMethod(beat, lambda _: stopped.set())
         self._thread = threading.Thread(target=self._run, name=f"treaty-kombu-{name}", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         while not self._stopped.wait(self._interval):
+            beat = self._beat()
             try:
-                self._beat()
+                if beat is not None:
+                    beat()
             except Exception:  # the next beat may fare better, and nobody waits for this one
                 log.debug("housekeeping failed; trying again", exc_info=True)
+            del beat  # or the object would live through the next pause
 
     def stop(self) -> None:
         """End the thread and wait until it is gone."""
         self._stopped.set()
         if self._thread is not threading.current_thread():
             self._thread.join()
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def readable(descriptor: int, timeout: float = 0) -> bool:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from itertools import count
+from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -99,8 +100,7 @@ class MemoryDelivery(Delivery):
         with self._hub.lock:
             self.inbox.check()
             if line := self._hub.lines.get(self.reply_to):
-                line.arrived.append(frame)
-                line.changed.notify_all()
+                line.arrived.put(frame)
 
     def settle(self, accepted: bool = True) -> None:
         inbox = self.inbox
@@ -120,8 +120,8 @@ class MemoryLine(Line):
 
     def __init__(self, transport: MemoryTransport, hub: _Hub) -> None:
         super().__init__()
-        self.arrived: deque[bytes] = deque()
-        self.changed = threading.Condition(hub.lock)
+        #: Not under the lock: Ctrl-C may interrupt whoever waits here, and a Condition would be left in disorder.
+        self.arrived: SimpleQueue[bytes | None] = SimpleQueue()
         self._transport = transport
         self._hub = hub
         with hub.lock:
@@ -148,10 +148,12 @@ class MemoryLine(Line):
 
     def receive(self, timeout: float) -> bytes | None:
         self.check()
-        with self._hub.lock:
-            self.changed.wait_for(lambda: self.arrived or self._closed, timeout)
-            self.check()
-            return self.arrived.popleft() if self.arrived else None
+        try:
+            frame = self.arrived.get(timeout=max(timeout, 0.0))
+        except Empty:
+            frame = None
+        self.check()
+        return frame
 
     def close(self) -> None:
         if self.foreign:
@@ -160,7 +162,7 @@ class MemoryLine(Line):
         with self._hub.lock:
             self._closed = True
             self._hub.lines.pop(self._address, None)
-            self.changed.notify_all()
+        self.arrived.put(None)  # wakes whoever waits
         self._transport.forget(self)
 
 

@@ -100,10 +100,12 @@ class Link:
                         waited_for = self._turn.locked() or self._owed > 0
                         if self._notice():
                             self._lost = self._lost or waited_for
-                    if (self._watch.up if self._watch else self._binding) and self._port.put(*parts) is Sent.DONE:
+                    # Who receives is told before anything goes out on another connection: nobody may take it for lost.
+                    telling = self._lost and self._turn.locked()
+                    ready = self._watch.up if self._watch else self._binding
+                    if ready and not telling and self._port.put(*parts) is Sent.DONE:
                         self._owed += 1
-                        if self._lost:
-                            self._lost = self._turn.locked()
+                        self._lost = False
                         return
                 finally:
                     if self._waiting and (self._saved or self._lost or self._port.readable()):

@@ -20,7 +20,7 @@ from treaty.cli import call, describe, extensions, keygen, ping, serve, watch
 from treaty.cli.demo import command as demo
 from treaty.cli.exits import ExitCode, code_for
 from treaty.cli.help import show_trailer, with_examples
-from treaty.cli.screen import name_error, one_line, show_error
+from treaty.cli.screen import let_go_of_output, name_error, one_line, show_error
 
 _LOG: Final = logging.getLogger("treaty.cli")
 #: The root of typer's complaints about the command line. Where it lives depends on the version.
@@ -47,8 +47,11 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, BrokenPipeError):
+        except (typer.Exit, typer.Abort):
             raise
+        except BrokenPipeError:
+            let_go_of_output()
+            raise typer.Exit(ExitCode.UNREAD) from None
         except _COMPLAINT as complaint:
             name = ctx.invoked_subcommand
             command = self.get_command(ctx, name) if name else None

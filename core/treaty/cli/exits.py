@@ -33,6 +33,7 @@ class ExitCode(IntEnum):
     LOST = 6
     MISHAP = 70
     INTERRUPTED = 130
+    UNREAD = 141
 
 
 #: What the help says.
@@ -41,11 +42,12 @@ MEANINGS: Final[dict[ExitCode, str]] = {
     ExitCode.ANSWERED: "the service answered with an error; demo: an outcome was wrong",
     ExitCode.USAGE: "usage or configuration: arguments, URL, secret, address in use",
     ExitCode.UNAVAILABLE: "unavailable: certainly not executed, asking again is safe",
-    ExitCode.DEADLINE: "the time ran out: may have been executed",
+    ExitCode.DEADLINE: "the time ran out: may have been executed, unless the text says not",
     ExitCode.REFUSED: "the service refused our secret: not executed",
     ExitCode.LOST: "the connection was lost: may have been executed",
     ExitCode.MISHAP: "something unforeseen, here or in the code of a service; -v shows where",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
+    ExitCode.UNREAD: "whoever read the output has left, as with any program that SIGPIPE ends",
 }
 
 # The first that fits: InvalidSecret is a ConfigurationError and an AuthenticationError, and nobody has refused it yet.

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
+from contextlib import suppress
 from typing import Any, Final
 
 import typer
@@ -40,14 +42,29 @@ def name_error(error: BaseException) -> tuple[str, str]:
     return type(error).__name__, one_line(str(error))
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # Rich would end the program by itself, with a code of its own.
+        raise BrokenPipeError
+
+
 def out() -> Console:
     """Return a console for standard output, as it is now."""
-    return Console(highlight=False)
+    return _Console(highlight=False)
 
 
 def err() -> Console:
     """Return a console for standard error, as it is now."""
-    return Console(stderr=True, highlight=False)
+    return _Console(stderr=True, highlight=False)
+
+
+def let_go_of_output() -> None:
+    """Send what is still to be printed nowhere: nobody reads it, and the end of the program would complain of it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # not a real one, so nothing is left in it
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def show_error(kind: str, text: str) -> None:

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from treaty.codec import decode, encode
+from treaty.codec import addressee, decode, encode
 from treaty.engine.instant import MAX_TTL, Instant
 from treaty.errors import (
     AuthenticationError,
@@ -21,13 +21,14 @@ from treaty.errors import (
     DecodingError,
     EncodingError,
     FrameRefused,
+    InvalidResult,
     TreatyError,
     Unavailable,
 )
 from treaty.ledger import MAX_OPEN, Ledger, OpenCall
 from treaty.messages import Cancel, Params, Request, Response, Status
 from treaty.routing import split_target
-from treaty.sealing import MAX_FRAME, Keyring, refused_tag, tag_of
+from treaty.sealing import MAX_FRAME, Keyring, Opened, refused_tag, tag_of
 
 
 class Outgoing(Struct, frozen=True):
@@ -186,8 +187,8 @@ class Caller:
             message = decode(opened.kind, opened.body)
         except FrameRefused as refused:
             return Ignored(refused.reason)
-        except DecodingError:
-            return Ignored("body")
+        except DecodingError as error:
+            return self._unreadable(opened, error)
         assert isinstance(message, _ANSWERS)
         call = self._ledger.find(message.to)
         if call is None:
@@ -202,6 +203,13 @@ class Caller:
         call.seq = message.seq
         return Progressed(call, message)
 
+    def _unreadable(self, opened: Opened, error: DecodingError) -> Happened:
+        # It is the service's, so nothing better is going to come. JSON can say more than Python holds, such as 1e999.
+        call = self._ledger.settle(addressee(opened.body)) if opened.kind == Response.kind else None
+        if call is None:
+            return Ignored("body")
+        return Ended(call, InvalidResult(f"{call.target}: answered, but that cannot be read: {error}"))
+
     def undelivered(self, frame: bytes, error: TreatyError) -> Ended | None:
         """End the call whose request, or the first bytes of it, came back."""
         call = self._ledger.settle(tag_of(frame)[:16].hex())
@@ -212,8 +220,10 @@ class Caller:
         return Ended(call, error) if self._ledger.settle(call.key) else None
 
     def lost(self, error: TreatyError) -> list[Ended]:
-        """End every open call: the connection on which the answers would have come is gone."""
-        return [Ended(call, error) for call in self._ledger.settle_all()]
+        """End every call that was sent: the connection on which the answers would have come is gone. A request that is
+        still to be sent goes out on the next one.
+        """
+        return [Ended(call, error) for call in self._ledger.settle_sent()]
 
     def expire(self, now: Instant) -> list[Ended]:
         """End the calls whose deadline has come."""
@@ -236,7 +246,8 @@ class Caller:
 
     def close(self) -> list[Ended]:
         """End every open call because this end closes."""
-        return self.lost(ClosedError("the client was closed while the call was open"))
+        error = ClosedError("the client was closed while the call was open")
+        return [Ended(call, error) for call in self._ledger.settle_all()]
 
 
 def _check_headers(headers: dict[str, str]) -> None:

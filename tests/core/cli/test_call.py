@@ -104,6 +104,19 @@ def test_ctrl_c_ends_the_call_at_both_ends(far_kitchen: Any, secret: Key, start:
     assert far_kitchen.given_up.wait(10)
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_who_leaves_a_pipe_unread_ends_the_command_without_a_word(
+    far_kitchen: object, start: Start, stream: str
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = start("call", "kitchen.cook", **{stream: writing})
+    os.close(writing)
+    out, err = process.communicate(timeout=10)
+    assert process.returncode == 141
+    assert "Error" not in f"{out}{err}" and "Traceback" not in f"{out}{err}"
+
+
 def test_on_a_terminal_the_status_is_a_live_line_that_goes_away(far_kitchen: object, start: Start) -> None:
     parent, child = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"}

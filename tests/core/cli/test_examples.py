@@ -30,6 +30,16 @@ def test_the_example_runs(name: str, says: str) -> None:
     assert says in done.stdout
 
 
+def test_what_two_threads_hear_is_printed_line_by_line() -> None:
+    command = [sys.executable, str(EXAMPLES / "notifications.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+    assert done.stdout.splitlines() == [
+        "iterator: hosts.Host.created {'address': '10.0.0.1'}",
+        "iterator: hosts.Host.deleted {'address': '10.0.0.1'}",
+        "callback: hosts.Host.created {'address': '10.0.0.1'}",
+    ]
+
+
 def test_the_slow_echo_serves(tmp_path: Path) -> None:
     pytest.importorskip("zmq")
     key, url = Key.generate(os.urandom), f"zmq+ipc://{tmp_path}/slow"

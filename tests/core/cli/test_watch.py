@@ -174,7 +174,7 @@ def test_who_reads_may_leave(far_kitchen: Kitchen, start: Start, mine: Mine) -> 
     assert process.stdout is not None
     process.stdout.close()
     far_kitchen.publish("Tea", 1)
-    assert process.wait(15) == 1
+    assert process.wait(15) == 141
     assert process.stderr is not None
     assert process.stderr.read() == ""
     assert mine() == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import signal
 import threading
 import warnings
 from collections.abc import Callable
@@ -10,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from treaty import ForkedError, FrameTooLarge, InvalidTarget, Transport
+from treaty import Client, ForkedError, FrameTooLarge, InvalidTarget, Transport, Unavailable
+from treaty_kombu import connect
 
-from .outside import Rabbit, Redis, echo, eventually
+from .outside import Rabbit, Redis, echo, eventually, open_files
 
 
 def test_one_reply_queue_per_line_and_nothing_is_left(broker: Any, make: Callable[..., Transport], prefix: str) -> None:
@@ -39,6 +42,51 @@ def test_one_reply_queue_per_line_and_nothing_is_left(broker: Any, make: Callabl
         assert [line.receive(1) for _ in range(10)] == [b"one", b"two"] * 5
     transport.close()
     eventually(lambda: not broker.left(prefix, *names), within=8)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # that is what happens here
+def test_a_caller_that_nobody_closed_leaves_nothing_once_it_is_collected(broker: Any, prefix: str) -> None:
+    gc.collect()
+    files, threads = open_files(), threading.active_count()
+
+    def use() -> None:
+        line = connect(broker.url, prefix=prefix).dial()
+        with pytest.raises(Unavailable):
+            line.send("nobody", b"x", 5)
+            line.receive(5)
+
+    use()
+    gc.collect()
+    eventually(lambda: open_files() <= files and threading.active_count() <= threads)
+
+
+def test_what_a_signals_handler_raises_in_a_blocking_call_reaches_the_program(
+    broker: Any, make: Callable[..., Transport]
+) -> None:
+    class TimeIsUp(Exception):
+        pass
+
+    def time_is_up(*_: object) -> None:
+        raise TimeIsUp
+
+    def when_it_came() -> None:
+        delivery = inbox.receive(5)
+        signal.raise_signal(signal.SIGUSR1)
+        assert delivery is not None
+        delivery.settle()
+
+    before = signal.signal(signal.SIGUSR1, time_is_up)
+    try:
+        transport = make(broker.url)
+        with transport.serve("echo") as inbox, Client(transport, secret=os.urandom(32)) as client:
+            thread = threading.Thread(target=when_it_came)
+            thread.start()
+            with pytest.raises(TimeIsUp):
+                client.call("echo.wait")
+            thread.join()
+            assert client.open_calls == 0
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_replies_to_a_caller_that_is_gone_vanish(broker: Any, make: Callable[..., Transport], prefix: str) -> None:
