@@ -14,7 +14,7 @@ from itertools import count
 from typing import Final, NamedTuple
 
 from treaty import Delivery, Inbox, Line, Transport
-from treaty_contracts.expect import said
+from treaty_contracts.expect import Violated, said, shown
 from treaty_contracts.operations import Operations
 from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
 
@@ -54,6 +54,8 @@ class Trace:
         #: What was done where no frames cross, in words.
         self._said: deque[str] = deque(maxlen=_KEPT)
         self._raised: deque[tuple[float, str]] = deque(maxlen=_KEPT)
+        #: The first thing that arrived and is no frame at all. Who receives may be a thread that must not end of it.
+        self.misfit: Violated | None = None
         #: What was called, for the program that does the same.
         self.operations: Final = Operations(self._note_raised)
 
@@ -67,6 +69,18 @@ class Trace:
         crossing = Crossing(at, end, direction, verb, frame[:_KEPT_BYTES], len(frame))
         with _LOCK:
             self._crossings.append(crossing)
+
+    def fitting(self, end: str, frame: object) -> bytes:
+        """Return what arrived at an end, which must be bytes.
+
+        Raises:
+            Violated: it is something else.
+        """
+        if isinstance(frame, bytes):
+            return frame
+        found = Violated(f"bytes, as the frame that arrives at {end}", f"{type(frame).__name__}: {shown(frame)}")
+        self.misfit = self.misfit or found
+        raise found
 
     def say(self, what: str) -> None:
         """Write down what is no frame."""
@@ -150,9 +164,12 @@ class _Line(WrappedLine):
         )
 
     def receive(self, timeout: float) -> bytes | None:
-        frame = self._trace.operations.awaited(self._end, timeout, lambda: self.inner.receive(timeout))
+        return self._trace.operations.awaited(self._end, timeout, lambda: self._arrived(timeout))
+
+    def _arrived(self, timeout: float) -> bytes | None:
+        frame = self.inner.receive(timeout)
         if frame is not None:
-            self._trace.add(self._end, "in", "receive", frame)
+            self._trace.add(self._end, "in", "receive", self._trace.fitting(self._end, frame))
         return frame
 
     def close(self) -> None:
@@ -169,7 +186,7 @@ class _Inbox(WrappedInbox):
         return self._trace.operations.awaited(self._end, timeout, lambda: super(_Inbox, self).receive(timeout))
 
     def delivery(self, inner: Delivery) -> Delivery:
-        self._trace.add(self._end, "in", "receive", inner.frame)
+        self._trace.add(self._end, "in", "receive", self._trace.fitting(self._end, inner.frame))
         return _Delivery(inner, self._trace, self._end)
 
     def close(self) -> None:

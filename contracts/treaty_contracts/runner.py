@@ -281,6 +281,8 @@ class _Attempt:
         self._over.set()
 
     def _verdict(self, raised: BaseException | None) -> Outcome:
+        # Whatever came of it: who took it for a frame may have been a thread of the core.
+        raised = self._bench.trace.misfit or raised
         if raised is None:
             if self._bench.expect.observations == 0:
                 return self._made(Status.ERROR, reason="the rule judged nothing, so it cannot have passed")

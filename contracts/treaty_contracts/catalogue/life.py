@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -221,8 +222,11 @@ def calls_work_after_a_restart(bench: Bench) -> None:
     level=Level.MUST,
     sentence="A transport on which no line and no inbox is open holds no thread and no descriptor.",
     intent="A transport object is made early and shared; what it costs should be what is used.",
-    causes=("the connection belongs to the transport and not to its ends",),
-    mutants=("transport-keeps-a-thread",),
+    causes=(
+        "the connection belongs to the transport and not to its ends",
+        "what was opened for a connection that was refused is closed by nobody",
+    ),
+    mutants=("transport-keeps-a-thread", "keeps-the-refused"),
     requires=("LIFE-004",),
 )
 def idle_transport_holds_nothing(bench: Bench) -> None:
@@ -254,6 +258,9 @@ def idle_transport_holds_nothing(bench: Bench) -> None:
     for _ in range(bench.profile.rounds):
         live(*idle)
     holds_nothing("while transports are open whose lines and inboxes are closed")
+    with idle[0].dial() as line, suppress(Unavailable):
+        line.send(bench.name(), b"for nobody", bench.times.brief)
+    holds_nothing("while transports are open whose lines were closed after they had found nobody")
 
 
 @rule(

@@ -47,7 +47,7 @@ _STREAMS: Final = (1, 2)
         "serve returns before the service can be reached",
         "reply_to of a delivery differs from the address of the line",
     ),
-    mutants=("adds-a-byte", "dead"),
+    mutants=("adds-a-byte", "dead", "hands-out-arrays"),
 )
 def opens_echoes_closes(bench: Bench) -> None:
     subject = bench.subject()

@@ -107,6 +107,8 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     violated = [one.rule for one in outcomes if one.status in VIOLATIONS and one.rule not in known]
     if violated:
         yield "violated", listed(_at_fault(outcomes, violated), 100)
+    if unstable := [one.rule for one in outcomes if one.status is Status.UNSTABLE and one.rule in violated]:
+        yield "unstable", f"{listed(unstable)}: failed, and passed when run again, which is a violation as well"
     for one in outcomes:
         entry = known.get(one.rule)
         if entry is not None and one.status in VIOLATIONS:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar, cast
 
 from treaty import Delivery, Inbox, Line
 from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
@@ -103,6 +103,28 @@ class CutsAt64K(_Mangling):
 
     def mangled(self, frame: bytes) -> list[bytes]:
         return [frame[:65_535]]
+
+
+@broken("loses-full-reads", kills=("LINE-001",), shows="arrives at the inbox")
+class LosesFullReads(_Mangling):
+    """A frame that is, with its header of 37 bytes, as large as a read is lost."""
+
+    def mangled(self, frame: bytes) -> list[bytes]:
+        return [] if len(frame) + 37 == 65_536 else [frame]
+
+
+class _ArrayLine(WrappedLine):
+    def receive(self, timeout: float) -> bytes | None:
+        frame = self.inner.receive(timeout)
+        return None if frame is None else cast("bytes", bytearray(frame))
+
+
+@broken("hands-out-arrays", kills=("SETUP-001",), shows="bytearray")
+class HandsOutArrays(WrappedTransport):
+    """What a line receives is a bytearray."""
+
+    def line(self, inner: Line) -> Line:
+        return _ArrayLine(inner)
 
 
 @broken("adds-a-byte", kills=("SETUP-001",), shows="DeadlineExceeded")

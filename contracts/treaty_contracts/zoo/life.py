@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from typing import ClassVar
 
-from treaty import AddressInUse, ClosedError, Delivery, ForkedError, FrameTooLarge, Inbox, Line, Transport
+from treaty import AddressInUse, ClosedError, Delivery, ForkedError, FrameTooLarge, Inbox, Line, Transport, Unavailable
 from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
 from treaty_contracts.zoo.animals import broken
 
@@ -45,6 +45,36 @@ class TransportKeepsAThread(WrappedTransport):
     def close(self) -> None:
         self._over.set()
         self.inner.close()
+
+
+class _RefusedLine(WrappedLine):
+    def __init__(self, inner: Line, kept: list[int]) -> None:
+        super().__init__(inner)
+        self._kept = kept
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        try:
+            self.inner.send(service, frame, timeout)
+        except Unavailable:
+            self._kept.append(os.open(os.devnull, os.O_RDONLY))
+            raise
+
+
+@broken("keeps-the-refused", kills=("LIFE-008",), shows="/dev/null")
+class KeepsTheRefused(WrappedTransport):
+    """What was opened for a request that nobody takes stays open as long as the transport."""
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner)
+        self._kept: list[int] = []
+
+    def line(self, inner: Line) -> Line:
+        return _RefusedLine(inner, self._kept)
+
+    def close(self) -> None:
+        self.inner.close()
+        while self._kept and not self.foreign:
+            os.close(self._kept.pop())
 
 
 @broken(

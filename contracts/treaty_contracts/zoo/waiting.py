@@ -247,3 +247,15 @@ class ZeroIsForEver(_Both):
     """A timeout of 0 at a line means for ever."""
 
     line_kind = _DeafToZeroLine
+
+
+class _HesitantInbox(WrappedInbox):
+    def receive(self, timeout: float) -> Delivery | None:
+        return super().receive(timeout or 0.02)
+
+
+@broken("zero-waits-a-little", kills=("LINE-003",), shows="receive(0) at the inbox")
+class ZeroWaitsALittle(_Both):
+    """A timeout of 0 at an inbox means 20 ms."""
+
+    inbox_kind = _HesitantInbox
