@@ -223,12 +223,14 @@ class Bench(Workbench):
         the same, as order is for other rules. Elsewhere it is waited for, and for a little while what is too much.
         """
         got: list[bytes] = []
-        ordered = self.guarantees.ordered
-        while fence not in got or len(got) <= count:
-            came = end.receive(self.times.slack if ordered and fence in got else self.times.arrive)
+        ordered, fenced = self.guarantees.ordered, False
+        while not fenced or len(got) <= count:
+            came = end.receive(self.times.slack if ordered and fenced else self.times.arrive)
             if came is None:
                 break
-            got += self._settled(came)
+            frames = self.settled(came)
+            got += frames
+            fenced = fenced or fence in frames
         if not ordered and len(got) > count:
             got += self.silence(end)
         return [frame for frame in got if frame != fence]
@@ -242,7 +244,7 @@ class Bench(Workbench):
         came: list[bytes] = []
         for end in ends:
             while (got := end.receive(max(0.0, started + window - time.monotonic()))) is not None:
-                came += self._settled(got)
+                came += self.settled(got)
         self.quiet += time.monotonic() - started
         return came
 
@@ -258,7 +260,7 @@ class Bench(Workbench):
         """For how many seconds silence is listened to: long enough for ten round trips."""
         return max(self.times.quiet, min(10 * self.pace, self.times.slack / 2))
 
-    def _settled(self, came: bytes | Delivery) -> list[bytes]:
+    def settled(self, came: bytes | Delivery) -> list[bytes]:
         """Return the frame; none for a delivery that is marked as redelivered where that is declared."""
         if isinstance(came, bytes):
             return [came]

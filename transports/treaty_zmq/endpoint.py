@@ -25,6 +25,7 @@ from .contexts import INPROC, Contexts
 from .inbox import ZmqInbox
 from .port import Port, Sent, Waker
 from .pump import Pump
+from .refusals import Refusals
 from .settings import Settings
 from .wire import ABSENT, BUSY, END_OF_NAME, HEAD_BYTES, PUBLISH, SUBSCRIBE, UNSUBSCRIBE
 
@@ -69,6 +70,7 @@ class Endpoint:
         self._port = Port(self._contexts.take(), zmq.ROUTER, settings, ipv6=address.ipv6)
         self._port.socket.router_mandatory = True
         self._channels = Channels(settings.max_subscriptions, self._port.put)
+        self._refusals = Refusals(self._port.put)
         try:
             self._binding = Binding(address, self._port)
         except BaseException:
@@ -96,7 +98,7 @@ class Endpoint:
         if self._inboxes.get(inbox.service) is inbox:
             del self._inboxes[inbox.service]
         for request in inbox.queue:
-            self._port.put(request.peer, ABSENT, request.frame[:HEAD_BYTES])
+            self._refusals.add(request.peer, ABSENT, request.frame[:HEAD_BYTES])
         inbox.queue.clear()
         self._alert()
 
@@ -121,9 +123,9 @@ class Endpoint:
                 service, _, frame = body.partition(END_OF_NAME)
                 inbox = self._inboxes.get(service)
                 if inbox is None:
-                    self._port.put(peer, ABSENT, frame[:HEAD_BYTES])
+                    self._refusals.add(peer, ABSENT, frame[:HEAD_BYTES])
                 elif not inbox.offer(peer, frame):
-                    self._port.put(peer, BUSY, frame[:HEAD_BYTES])
+                    self._refusals.add(peer, BUSY, frame[:HEAD_BYTES])
                 elif inbox is reader and inbox.room > 0:
                     return
             else:
@@ -208,13 +210,16 @@ class Endpoint:
             self._channels.publish(channel.encode(), frame)
             self._alert()
 
-    def tell_gaps(self) -> bool:
-        """Tell subscribers that they missed something. Returns whether some have no room for that yet. Lock held."""
-        if self._closed or not self._channels.owes:
+    def catch_up(self) -> bool:
+        """Tell peers what there was no room for: subscribers that they missed something, callers what nobody took.
+        Returns whether there is still something to tell. Lock held.
+        """
+        if self._closed or not (self._channels.owes or self._refusals.owes):
             return False
         self._channels.tell_gaps()
+        self._refusals.catch_up()
         self._alert()
-        return self._channels.owes
+        return self._channels.owes or self._refusals.owes
 
     def _alert(self) -> None:
         # A socket that was closed meanwhile must not be asked, and whoever leads is to see that it was.

@@ -14,7 +14,7 @@ from .port import Waker
 if TYPE_CHECKING:
     from .endpoint import Endpoint
 
-#: Seconds without a visit after which it steps in, and between two attempts to tell subscribers what they missed.
+#: Seconds without a visit after which it steps in, and between two attempts to tell peers what they missed.
 _PATIENCE: Final = 0.01
 #: Seconds between two looks while visitors keep coming, as each look takes the interpreter away from them.
 _TRUST: Final = 0.04
@@ -44,7 +44,7 @@ class Pump:
             with endpoint.lock:
                 if endpoint.leader is self:
                     endpoint.leader = None
-                owes = endpoint.tell_gaps()
+                owes = endpoint.catch_up()
                 quiet = endpoint.visits == seen
                 leads = quiet and endpoint.leader is None
                 if leads:

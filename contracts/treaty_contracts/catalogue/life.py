@@ -7,13 +7,10 @@ What a process holds is read from the process itself: its threads, and its descr
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 from treaty import (
@@ -31,10 +28,10 @@ from treaty_contracts import judging
 from treaty_contracts.aside import Again, Aside
 from treaty_contracts.bench import Bench
 from treaty_contracts.expect import timed, until
+from treaty_contracts.holdings import held
 from treaty_contracts.registry import BOTH, Level, Strength, rule
 from treaty_contracts.subject import Subject
 
-_DESCRIPTORS: Final = Path("/proc/self/fd")
 #: How often something was done by a thread that is in the midst of it.
 _BUSY: Final = 3
 
@@ -163,11 +160,11 @@ def nothing_is_left(bench: Bench) -> None:
 
     bench.did("opened, called, subscribed and closed: once to warm up, then a few times between two looks")
     live()
-    before = _held()
+    before = held()
     for _ in range(bench.profile.rounds):
         live()
-    until(lambda: not _held() - before, bench.times.arrive / 2)
-    bench.expect.judged(judging.nothing_new(before, _held(), "after close"))
+    until(lambda: not held() - before, bench.times.arrive / 2)
+    bench.expect.judged(judging.nothing_new(before, held(), "after close"))
 
 
 @rule(
@@ -241,18 +238,18 @@ def idle_transport_holds_nothing(bench: Bench) -> None:
         return bench.open("client"), bench.open("service")
 
     def holds_nothing(when: str) -> None:
-        until(lambda: not _held() - before, bench.times.arrive / 2)
-        bench.expect.judged(judging.nothing_new(before, _held(), when))
+        until(lambda: not held() - before, bench.times.arrive / 2)
+        bench.expect.judged(judging.nothing_new(before, held(), when))
 
     bench.did("warmed up and closed all; looked; opened transports, and used them; looked while they were open")
-    cold = _held()
+    cold = held()
     warm = opened()
     live(*warm)
     for transport in warm:
         transport.close()
     # What ends a little later must not hide what comes next; what stays for good is judged by another rule.
-    until(lambda: not _held() - cold, bench.times.slack / 4)
-    before = _held()
+    until(lambda: not held() - cold, bench.times.slack / 4)
+    before = held()
     idle = opened()
     holds_nothing("while transports are open that were never used")
     for _ in range(bench.profile.rounds):
@@ -301,7 +298,7 @@ def service_stops_in_mid_call(bench: Bench) -> None:
 def close_meets_every_use(bench: Bench) -> None:
     bench.did("closed two transports while threads sent, replied, received, published, dialled, served and subscribed")
     bench.transport("service")  # opened once now: whoever asks for the guarantees opens it, and it may hold something
-    before = _held()
+    before = held()
     for _ in range(max(1, bench.profile.rounds // 2)):
         near, far = bench.open("client"), bench.open("service")
         users = {name: Again(use) for name, use in _uses(bench, near, far).items()}
@@ -316,8 +313,8 @@ def close_meets_every_use(bench: Bench) -> None:
         for name, user in users.items():
             error = user.end(bench.times.arrive)
             bench.expect.that(isinstance(error, ClosedError), f"{name}: ClosedError when close meets it", repr(error))
-    until(lambda: not _held() - before, bench.times.arrive / 2)
-    bench.expect.judged(judging.nothing_new(before, _held(), "after close in the midst of everything"))
+    until(lambda: not held() - before, bench.times.arrive / 2)
+    bench.expect.judged(judging.nothing_new(before, held(), "after close in the midst of everything"))
 
 
 @rule(
@@ -374,18 +371,6 @@ def _uses(bench: Bench, near: Transport, far: Transport) -> dict[str, Callable[[
 
 def _named(bench: Bench) -> type[Subject]:
     return type("Subject", (Subject,), {"name": bench.name()})
-
-
-def _held() -> Counter[str]:
-    """Count what this process holds: threads by name, and descriptors by what they lead to, without numbers."""
-    held = Counter(f"thread {thread.name}" for thread in threading.enumerate())
-    if _DESCRIPTORS.is_dir():
-        for link in _DESCRIPTORS.iterdir():
-            try:
-                held[f"descriptor of {str(link.readlink()).partition(':')[0]}"] += 1
-            except OSError:
-                continue  # closed meanwhile: the listing itself, for one
-    return held
 
 
 def _aside(bench: Bench, action: Callable[[], object]) -> object:

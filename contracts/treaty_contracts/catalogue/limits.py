@@ -17,7 +17,8 @@ from treaty_contracts import judging
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
 from treaty_contracts.catalogue.lines import LARGE
-from treaty_contracts.expect import timed
+from treaty_contracts.expect import timed, until
+from treaty_contracts.holdings import held
 from treaty_contracts.registry import BOTH, Level, Strength, rule
 
 #: Larger than any buffer on the way, and smaller than most limits.
@@ -227,6 +228,8 @@ def addresses_are_distinct(bench: Bench) -> None:
 
 #: How many bursts are sent while nobody reads, and after how many refusals it is enough.
 _UNREAD: Final = 25
+#: How many small ones: more than most libraries queue by number.
+_MANY: Final = 5_000
 _REFUSED: Final = 10
 
 
@@ -247,33 +250,67 @@ _REFUSED: Final = 10
 def unavailable_is_certain(bench: Bench) -> None:
     service = bench.name()
     inbox, line = bench.inbox(service, capacity=10_000), bench.line()
-    frames = [b"%06d" % number + bytes(8192) for number in range(bench.profile.burst * _UNREAD)]
-    accepted: list[bytes] = []
+    bench.did("sent many frames of 8 KiB while nobody read, or until some were refused, and read all; and small ones")
+    for size, count in ((8192, bench.profile.burst * _UNREAD), (64, _MANY)):
+        frames = [b"%04d.%06d" % (size, number) + b"." * size for number in range(count)]
+        tried, refused = _sent_to_none(bench, line, service, frames)
+        starts = {frame[:_RETURNED]: frame for frame in frames}
+        arrived: list[bytes] = []
+
+        def all_told() -> bool:
+            while (came := inbox.receive(0.0)) is not None:
+                arrived.extend(bench.settled(came))  # noqa: B023 - runs in this round
+            refused.extend(starts[back[:_RETURNED]] for back in _returned(line))  # noqa: B023
+            return len(arrived) + len(refused) >= len(tried)  # noqa: B023
+
+        until(all_told, bench.times.arrive)
+        bench.round_trip(line, inbox, service)
+        all_told()
+        # Whether there is a bound at all is not judged: it may be larger than what there is time to send.
+        bench.did(f"of {len(tried)} frames of {size} bytes {len(refused)} were refused")
+        bench.expect.judged(judging.certain(tried, refused, arrived, f"frames of {size} bytes while nobody reads"))
+
+
+def _sent_to_none(bench: Bench, line: Line, service: str, frames: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Send frames while nobody reads. Return those that were tried, and those of them that were refused at once."""
     refused: list[bytes] = []
     timeout = bench.times.brief / 10
-    bench.did(
-        f"sent frames of 8 KiB while nobody read, {len(frames)} of them or until some were refused; then read all"
-    )
-    until = time.monotonic() + bench.profile.budget * bench.target.time_scale
-    for frame in frames:
-        # More than the kernel and most queues take; where a broker takes everything, no more than there is time for.
-        if len(refused) >= _REFUSED or time.monotonic() > until:
-            break
+    end = time.monotonic() + bench.profile.budget * bench.target.time_scale
+    for number, frame in enumerate(frames):
+        # More than the kernel and most queues take; where a broker takes all, no more than there is time for.
+        if len(refused) >= _REFUSED or time.monotonic() > end:
+            return frames[:number], refused
         try:
             took = timed(partial(line.send, service, frame, timeout))[1]
-            accepted.append(frame)
             bench.expect.in_time(took, timeout + bench.times.arrive / 2, f"send with {timeout:g} s")
         except Unavailable:
             refused.append(frame)
-    tried = frames[: len(accepted) + len(refused)]
-    sending = bench.sends(line, service, [b"last"])
-    arrived = bench.gather(inbox, len(accepted), b"last")
-    sending.result(bench.times.arrive)
-    starts = {frame[:_RETURNED]: frame for frame in frames}
-    refused += [starts[back[:_RETURNED]] for back in _returned(line)]
-    # Whether there is a bound at all is not judged: it may be larger than what there is time to send.
-    bench.did(f"of {len(tried)} frames {len(refused)} were refused")
-    bench.expect.judged(judging.certain(tried, refused, arrived, "frames while nobody reads"))
+    return frames, refused
+
+
+@rule(
+    "LIFE-024",
+    level=Level.MUST,
+    sentence="What a transport holds does not grow with what it carries: there is no thread or descriptor for each frame.",
+    intent="A service that runs for months must not die of what it did on the first day.",
+    causes=("a thread is started for each message", "a connection is opened for each message and kept"),
+    mutants=("a-thread-for-each",),
+    requires=("LIFE-004", "LINE-001"),
+)
+def carrying_holds_nothing(bench: Bench) -> None:
+    service, count = bench.name(), bench.profile.burst
+    inbox, line = bench.inbox(service), bench.line()
+    bench.did(f"made a few round trips, looked, made {count} more, and looked again, while the ends were open")
+    for _ in range(bench.profile.rounds):
+        bench.round_trip(line, inbox, service)
+    before = held()
+    for _ in range(count):
+        bench.round_trip(line, inbox, service)
+    # A pool may have grown a little.
+    few = count // 4
+    until(lambda: (held() - before).total() < few, bench.times.arrive / 2)
+    more = held() - before
+    bench.expect.that(more.total() < few, f"fewer than {few} threads and descriptors more", dict(more))
 
 
 @rule(

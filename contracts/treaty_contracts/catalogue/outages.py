@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from treaty import ConnectionLost, Incoming, Unavailable
+from treaty import Client, ConnectionLost, Incoming, Unavailable
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
 from treaty_contracts.catalogue.links import NEEDS, Cut, ends_typed, works_again
@@ -312,6 +312,53 @@ def frozen_service(bench: Bench) -> None:
         works_again(bench, client, service, 1, "when the service goes on")
         os.write(end[1], b"!")
         bench.expect.equal(child.report(), "ended", "how the process of the service ends")
+    finally:
+        child.kill()
+        for descriptor in (*ready, *end):
+            os.close(descriptor)
+
+
+@rule(
+    "LIFE-025",
+    level=Level.MUST,
+    needs=NEEDS,
+    sentence="A service goes on while the process of a caller is frozen, and both its inbox and its transport close on time.",
+    intent="Nobody can stop a program that waits for another one to read or to say goodbye.",
+    causes=("close waits until all who are connected have gone", "a write to who does not read has no limit"),
+    mutants=("waits-for-frozen-callers",),
+    requires=("LIFE-022",),
+)
+def frozen_caller(bench: Bench) -> None:
+    far = bench.open("service")
+    subject = bench.subject(transport=far, concurrency=2)
+    ready, end = os.pipe(), os.pipe()
+
+    def work() -> str:
+        with (
+            bench.target.opened(bench.context("client")) as transport,
+            Client(transport, secret=bench.secret, timeout=bench.times.arrive) as client,
+        ):
+            client.send(f"{subject.name}.wait", ["gate"])
+            client.call(f"{subject.name}.echo", [1])
+            os.write(ready[1], b"%d" % os.getpid())
+            os.read(end[0], 1)
+        return "ended"
+
+    child = Child(work, bench.times.arrive * 3)
+    try:
+        process = int(os.read(ready[0], 20))
+        os.kill(process, signal.SIGSTOP)
+        os.waitid(os.P_PID, process, os.WSTOPPED)
+        bench.did(
+            "froze the process of a caller that has an open call, called, and closed the service and its transport"
+        )
+        bench.expect.equal(bench.result(bench.client(), f"{subject.name}.echo", [3]), 3, "a call of somebody else")
+        subject.gates["gate"].set()
+        for what, close in (("the service", subject.stop), ("its transport", far.close)):
+            bench.expect.in_time(timed(close)[1], bench.times.slack * 2, f"close of {what} while a caller is frozen")
+        os.kill(process, signal.SIGCONT)
+        os.write(end[1], b"!")
+        bench.expect.equal(child.report(), "ended", "how the process of the caller ends")
     finally:
         child.kill()
         for descriptor in (*ready, *end):

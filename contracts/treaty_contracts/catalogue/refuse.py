@@ -15,7 +15,8 @@ from functools import partial
 from treaty import AddressInUse, ConnectionLost, DeadlineExceeded, Line, Unavailable, Unsupported
 from treaty_contracts import judging
 from treaty_contracts.bench import Bench
-from treaty_contracts.expect import timed
+from treaty_contracts.expect import timed, until
+from treaty_contracts.holdings import held
 from treaty_contracts.registry import Level, rule
 
 
@@ -40,7 +41,11 @@ def no_notifications(bench: Bench) -> None:
     refuses="competing_workers",
     sentence="Where workers cannot compete, a second inbox for a service is AddressInUse, and the first serves on.",
     intent="Two workers of which only one is heard look like capacity that is not there.",
-    causes=("the second bind takes the address over", "the library's own error comes through"),
+    causes=(
+        "the second bind takes the address over",
+        "the library's own error comes through",
+        "what was opened for it stays open",
+    ),
     mutants=("competes-undeclared", "second-serve-steals"),
 )
 def no_competing(bench: Bench) -> None:
@@ -53,6 +58,10 @@ def no_competing(bench: Bench) -> None:
         _refused(bench, AddressInUse, use, f"serve from {what} transport object")
         bench.round_trip(line, inbox, service, what.encode())
         bench.round_trip(bench.line(), inbox, service, what.encode())
+    before = held()
+    _refused(bench, AddressInUse, lambda: other.serve(service, 1), "serve once more")
+    until(lambda: not held() - before, bench.times.arrive / 2)
+    bench.expect.judged(judging.nothing_new(before, held(), "after serve was refused, while all is open"))
 
 
 @rule(

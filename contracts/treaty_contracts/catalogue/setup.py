@@ -31,6 +31,8 @@ from treaty_contracts.bench import Bench
 from treaty_contracts.registry import QUESTIONS, Level, rule
 
 _SMALLEST_LIMIT: Final = 64 * 1024
+#: Characters of the longest name.
+_LONGEST: Final = 64
 #: Standard output and standard error.
 _STREAMS: Final = (1, 2)
 
@@ -112,12 +114,17 @@ def declaration_is_complete(bench: Bench) -> None:
     level=Level.MUST,
     sentence="A frame for one service never reaches another one, however alike their names are.",
     intent="Services share brokers and endpoints; names are all that keeps them apart.",
-    causes=("names are cut, lowered or matched as prefixes", "one queue serves all names"),
-    mutants=("matches-prefixes", "shares-all-names"),
+    causes=(
+        "names are cut, lowered or matched as prefixes",
+        "one queue serves all names",
+        "a dash becomes something else",
+    ),
+    mutants=("cuts-long-names", "matches-prefixes", "shares-all-names"),
 )
 def names_are_isolated(bench: Bench) -> None:
     mine = bench.name("a")
-    names = (mine, f"{mine}b", f"{mine}-b", mine[:-1])
+    longest = mine.ljust(_LONGEST - 1, "x")
+    names = (mine, f"{mine}b", f"{mine}-b", f"{mine}_b", mine[:-1], f"{longest}1", f"{longest}2")
     inboxes = {name: bench.inbox(name) for name in names}
     line = bench.line()
     sent = {name: [f"{name}, {number}".encode() for number in range(2)] for name in names}

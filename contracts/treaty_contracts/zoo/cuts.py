@@ -10,7 +10,7 @@ import os
 import threading
 from base64 import urlsafe_b64decode
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -284,7 +284,7 @@ class DoesNotTellOfACut(WrappedTransport):
 
 
 def _know(service: str) -> None:
-    """Let all know that this process served last."""
+    """Let all know that this process served this last, or dialled."""
     _KNOWN[:] = f"{os.getpid()} {service}".encode().ljust(len(_KNOWN), b"\0")
 
 
@@ -295,11 +295,17 @@ def _forget() -> None:
 
 
 def _frozen() -> bool:
-    """Tell whether the process that served last is stopped, which Linux says in the third field of its ``stat``."""
+    """Tell whether the process that is known is stopped, which Linux says in the third field of its ``stat``."""
     pid = _KNOWN[:].partition(b" ")[0].strip(b"\0").decode()
     with suppress(OSError):
         return bool(pid) and Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(") ")[2].startswith("T")
     return False
+
+
+def _while_frozen(over: Callable[[], bool]) -> None:
+    never, until = threading.Event(), monotonic() + _LONG
+    while _frozen() and not over() and monotonic() < until:
+        never.wait(0.01)
 
 
 class _DevotedLine(WrappedLine):
@@ -307,9 +313,7 @@ class _DevotedLine(WrappedLine):
         try:
             return self.inner.receive(timeout)
         finally:
-            never, until = threading.Event(), monotonic() + _LONG
-            while _frozen() and not self.closed and monotonic() < until:
-                never.wait(0.01)
+            _while_frozen(lambda: self.closed)
 
 
 @broken("waits-for-the-frozen", kills=("LIFE-022",), shows="by its deadline", hooked=True)
@@ -324,6 +328,28 @@ class WaitsForTheFrozen(WrappedTransport):
         return super().serve(service, capacity)
 
     def close(self) -> None:
+        _forget()
+        super().close()
+
+
+@broken("waits-for-frozen-callers", kills=("LIFE-025",), shows="while a caller is frozen", hooked=True)
+class WaitsForFrozenCallers(WrappedTransport):
+    """A transport that served does not close while a process that dialled is frozen, or before two seconds are over."""
+
+    _served = False
+
+    def dial(self) -> Line:
+        if not _frozen():
+            _know("a caller")
+        return super().dial()
+
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        self._served = True
+        return super().serve(service, capacity)
+
+    def close(self) -> None:
+        if self._served and not self.closed:
+            _while_frozen(lambda: False)
         _forget()
         super().close()
 

@@ -280,6 +280,21 @@ class SharesAllNames(WrappedTransport):
         return _SharedLine(inner, _same)
 
 
+def _cut(name: str) -> str:
+    return name[:63] if len(name) == 64 else name
+
+
+@broken("cuts-long-names", kills=("SETUP-003",), shows="AddressInUse", base=complete(competing_workers=False))
+class CutsLongNames(WrappedTransport):
+    """Of a name of 64 characters the last one does not count."""
+
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        return self.inner.serve(_cut(service), capacity)
+
+    def line(self, inner: Line) -> Line:
+        return _SharedLine(inner, _cut)
+
+
 @broken("matches-prefixes", kills=("SETUP-003",), shows="arrives at the inbox")
 class MatchesPrefixes(WrappedTransport):
     """A request goes to the service with the shortest name that its own name begins with."""

@@ -366,3 +366,28 @@ class _OverflowingLine(WrappedLine):
             self.inner.send(service, frame, timeout)
         except FrameTooLarge as error:
             raise OverflowError(str(error)) from None
+
+
+class _WatchingInbox(WrappedInbox):
+    def __init__(self, inner: Inbox) -> None:
+        super().__init__(inner)
+        self._watching = 0
+
+    def delivery(self, inner: Delivery) -> Delivery:
+        self._watching += 1
+        if self._watching < 64:
+            threading.Thread(target=self._watch, name="for-a-frame", daemon=True).start()
+        return inner
+
+    def _watch(self) -> None:
+        never = threading.Event()
+        while not self.closed:
+            never.wait(0.01)
+
+
+@broken("a-thread-for-each", kills=("LIFE-024",), shows="for-a-frame")
+class AThreadForEach(WrappedTransport):
+    """A thread is started for each request, and lives as long as the inbox."""
+
+    def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - one as the other
+        return _WatchingInbox(inner)

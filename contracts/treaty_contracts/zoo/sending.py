@@ -106,7 +106,7 @@ class DropsBeyondItsRoom(_Crowded):
     kind = _LeakyLine
 
 
-@broken("gives-up-and-delivers", kills=("LINE-017",), shows="frames while nobody reads")
+@broken("gives-up-and-delivers", kills=("LINE-017",), shows="while nobody reads")
 class GivesUpAndDelivers(_Crowded):
     """Where ten requests wait, a large one that is in a hurry is Unavailable, and arrives."""
 

@@ -1,0 +1,25 @@
+"""What this process holds: threads and descriptors, which are what a transport can leave behind or pile up.
+
+Descriptors are counted where the system lists them. This room must not know rules.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+_DESCRIPTORS: Final = Path("/proc/self/fd")
+
+
+def held() -> Counter[str]:
+    """Count threads by name, and descriptors by what they lead to, without numbers."""
+    found = Counter(f"thread {thread.name}" for thread in threading.enumerate())
+    if _DESCRIPTORS.is_dir():
+        for link in _DESCRIPTORS.iterdir():
+            try:
+                found[f"descriptor of {str(link.readlink()).partition(':')[0]}"] += 1
+            except OSError:
+                continue  # closed meanwhile: the listing itself, for one
+    return found
