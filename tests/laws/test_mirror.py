@@ -31,11 +31,12 @@ def test_both_pumps_of_the_engine_have_their_tests() -> None:
         assert path.stem in ("__init__", "instant") or (ROOT / "tests" / "core" / f"test_{path.stem}.py").exists()
 
 
-def test_a_folder_of_tests_for_a_transport_mirrors_it() -> None:
-    folders = [path for path in (ROOT / "tests" / "transports").iterdir() if list(path.glob("test_*.py"))]
-    assert [path.name for path in folders] == ["kombu"]
-    rooms = {path.stem for path in (ROOT / "transports" / "treaty_kombu").glob("*.py")}
-    assert {path.stem.removeprefix("test_") for path in folders[0].glob("test_*.py")} <= rooms
+@pytest.mark.parametrize("transport", ["kombu", "zmq"])
+def test_a_folder_of_tests_for_a_transport_mirrors_it(transport: str) -> None:
+    rooms = {path.stem for path in (ROOT / "transports" / f"treaty_{transport}").glob("*.py")}
+    tests = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "transports" / transport).glob("test_*.py")}
+    assert tests
+    assert tests <= rooms
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=named)
