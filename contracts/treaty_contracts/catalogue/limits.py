@@ -226,10 +226,10 @@ def addresses_are_distinct(bench: Bench) -> None:
     bench.expect.that(len(set(filter(None, addresses))) == sum(map(bool, addresses)), "distinct addresses", addresses)
 
 
-#: How many bursts are sent while nobody reads, and after how many refusals it is enough.
-_UNREAD: Final = 25
-#: How many small ones: more than most libraries queue by number.
-_MANY: Final = 5_000
+#: How many are sent while nobody reads: more than most libraries queue by number, and of large ones more than kernels
+#: keep; and after how many refusals it is enough.
+_LARGE_ONES: Final = 3_000
+_SMALL_ONES: Final = 5_000
 _REFUSED: Final = 10
 
 
@@ -251,8 +251,10 @@ def unavailable_is_certain(bench: Bench) -> None:
     service = bench.name()
     inbox, line = bench.inbox(service, capacity=10_000), bench.line()
     bench.did("sent many frames of 8 KiB while nobody read, or until some were refused, and read all; and small ones")
-    for size, count in ((8192, bench.profile.burst * _UNREAD), (64, _MANY)):
-        frames = [b"%04d.%06d" % (size, number) + b"." * size for number in range(count)]
+    affordable = int(2 * bench.profile.budget * bench.target.time_scale / max(bench.pace, 1e-6))
+    for size, count in ((8192, _LARGE_ONES), (64, _SMALL_ONES)):
+        chosen = max(bench.profile.burst, min(count, affordable))
+        frames = [b"%04d.%06d" % (size, number) + b"." * size for number in range(chosen)]
         tried, refused = _sent_to_none(bench, line, service, frames)
         starts = {frame[:_RETURNED]: frame for frame in frames}
         arrived: list[bytes] = []
