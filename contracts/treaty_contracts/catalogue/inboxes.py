@@ -218,7 +218,7 @@ def queued_requests_survive(bench: Bench) -> None:
     got = sorted(bench.arrives(second, "a request that was queued").frame for _ in range(2))
     bench.expect.equal(got, [b"one", b"two"], "the requests that were queued")
     idle = bench.name()
-    never_read = bench.inbox(idle, capacity=2)
+    never_read, line = bench.inbox(idle, capacity=2), bench.line()
     bench.did("sent two more while an inbox was open that nobody read, closed it, and served again")
     for frame in (b"three", b"four"):
         line.send(idle, frame, bench.times.arrive)

@@ -126,10 +126,10 @@ def names_are_isolated(bench: Bench) -> None:
     longest = mine.ljust(_LONGEST - 1, "x")
     names = (mine, f"{mine}b", f"{mine}-b", f"{mine}_b", mine[:-1], f"{longest}1", f"{longest}2")
     inboxes = {name: bench.inbox(name) for name in names}
-    line = bench.line()
+    *lines, another = [bench.line() for _ in range(3)]
     sent = {name: [f"{name}, {number}".encode() for number in range(2)] for name in names}
-    bench.did(f"served {', '.join(names)}; sent two frames to each, by turns")
-    for number in range(2):
+    bench.did(f"served {', '.join(names)}; sent a frame to each from one line, and another one from the next")
+    for number, line in enumerate(lines):
         for name in names:
             line.send(name, sent[name][number], bench.times.arrive)
     for name, inbox in inboxes.items():
@@ -139,7 +139,7 @@ def names_are_isolated(bench: Bench) -> None:
             got.append(delivery.frame)
             delivery.settle()
         bench.expect.judged(judging.isolated(sent, {name: got}, f"what the inbox of {name!r} gets"))
-        bench.round_trip(line, inbox, name)
+        bench.round_trip(another, inbox, name)
 
 
 @rule(
