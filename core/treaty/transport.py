@@ -206,7 +206,8 @@ class Line(Resource):
         Raises:
             Unavailable: an earlier ``send`` came back; ``error.frame`` says which.
             ConnectionLost: what was under way may be lost: every request whose ``send`` had returned. The line connects
-                again when it is next used.
+                again when it is next used. Tell of it before anything goes out on the next connection, or that counts
+                as lost as well.
         """
 
 
