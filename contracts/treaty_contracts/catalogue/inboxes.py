@@ -10,13 +10,14 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from functools import partial
+from threading import Event
 from typing import Final
 
 from treaty import ConnectionLost, Delivery, Inbox, TransportError
 from treaty_contracts import judging
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
-from treaty_contracts.catalogue.lines import LARGE, ends_when_closed
+from treaty_contracts.catalogue.lines import BLOCKED, LARGE, ends_when_closed
 from treaty_contracts.expect import timed, until
 from treaty_contracts.registry import Level, Strength, rule
 
@@ -104,8 +105,8 @@ def never_behind_a_busy_inbox(bench: Bench) -> None:
     sentence="An inbox hands out no more unsettled deliveries than its capacity, and the next when one is settled.",
     intent="Capacity is how a worker says how much it can do; what it cannot do is for others.",
     causes=("capacity is ignored", "settling does not wake the receiver", "settling twice makes room for two"),
-    mutants=("frees-what-was-replied", "ignores-capacity", "settle-twice-counts-twice"),
-    requires=("SETUP-003",),
+    mutants=("frees-what-was-replied", "ignores-capacity", "settle-twice-counts-twice", "settling-wakes-nobody"),
+    requires=("SETUP-003", "LINE-004"),
 )
 def capacity_is_kept(bench: Bench) -> None:
     service = bench.name()
@@ -119,6 +120,7 @@ def capacity_is_kept(bench: Bench) -> None:
     bench.expect.judged(judging.within_capacity(steps, 2, "a third one while two are unsettled"))
     waiting = Aside(partial(bench.arrives, inbox, "the next request when one is settled"))
     waiting.begun.wait(bench.times.arrive)
+    Event().wait(BLOCKED)
     first.settle()
     first.settle()
     third, took = timed(partial(waiting.result, bench.times.arrive * 2))

@@ -34,7 +34,7 @@ _WAKE_UPS, _TRIES = 11, 3
 #: How often something is sent at most that is not to wait, to find once that nothing held up.
 _SENDS = 5
 #: Seconds after which a thread that has begun to receive is taken to be blocked.
-_BLOCKED = 0.005
+BLOCKED: Final = 0.005
 #: Near the least that every transport takes, and more than goes through a busy socket in one piece.
 LARGE: Final = 61_440
 _EDGES = (254, 255, 256, 8191, 8192, 8193, 65_535, 65_536)
@@ -129,6 +129,7 @@ def receive_keeps_its_timeout(bench: Bench) -> None:
     service = bench.name()
     inbox, line = bench.inbox(service), bench.line()
     bench.round_trip(line, inbox, service)
+    at_once = max(bench.times.wake / 2, 2 * bench.pace)
 
     def keeps(end: str, receive: Callable[[float], object], timeout: float) -> None:
         what = f"receive({timeout:g}) at the {end}"
@@ -139,8 +140,7 @@ def receive_keeps_its_timeout(bench: Bench) -> None:
             bench.expect.that(took >= timeout * 0.9, f"{what}: not earlier", f"{took:.3f} s")
             return took
 
-        late = bench.times.slack if timeout else max(bench.times.wake / 2, 2 * bench.pace)
-        bench.expect.promptly(once, timeout + late, what)
+        bench.expect.promptly(once, timeout + bench.times.slack if timeout else at_once, what)
 
     for timeout in (0.0, 0.03, 0.1):
         both = [Aside(partial(keeps, end, receive, timeout)) for end, receive in
@@ -203,7 +203,7 @@ def _wake_up(bench: Bench, line: Line, inbox: Inbox, service: str) -> tuple[floa
     served, answered = Aside(lambda: inbox.receive(patience)), Aside(lambda: line.receive(patience))
     for waiting in (served, answered):
         waiting.begun.wait(bench.times.arrive)
-    Event().wait(_BLOCKED)
+    Event().wait(BLOCKED)
     sent = time.monotonic()
     line.send(service, b"wake up", bench.times.arrive)
     delivery = served.result(bench.times.arrive)

@@ -61,6 +61,48 @@ class SettleTwiceCountsTwice(WrappedTransport):
         return _CountingInbox(self.inner.serve(service, capacity + 10_000), capacity)
 
 
+class _DullInbox(WrappedInbox):
+    def __init__(self, inner: Inbox, capacity: int) -> None:
+        super().__init__(inner)
+        self._capacity = capacity
+        self._unsettled = 0
+
+    def receive(self, timeout: float) -> Delivery | None:
+        full, never = self._unsettled >= self._capacity, threading.Event()
+        while full and timeout > 0 and not self.closed:
+            never.wait(min(timeout, 0.01))
+            timeout -= 0.01
+        return super().receive(max(timeout, 0.0))
+
+    def delivery(self, inner: Delivery) -> Delivery:
+        self._unsettled += 1
+        return _DullDelivery(inner, self)
+
+    def settled(self) -> None:
+        """Note it, and tell nobody."""
+        self._unsettled -= 1
+
+
+class _DullDelivery(WrappedDelivery):
+    def __init__(self, inner: Delivery, inbox: _DullInbox) -> None:
+        super().__init__(inner)
+        self._inbox: _DullInbox | None = inbox
+
+    def settle(self, accepted: bool = True) -> None:
+        self.inner.settle(accepted)
+        if self._inbox is not None:
+            self._inbox.settled()
+            self._inbox = None
+
+
+@broken("settling-wakes-nobody", kills=("INBOX-004",), shows="at a thread that waits")
+class SettlingWakesNobody(WrappedTransport):
+    """Who waits at an inbox that is full looks again only when the timeout is over."""
+
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        return _DullInbox(self.inner.serve(service, capacity), capacity)
+
+
 class _Place(WrappedInbox):
     """An inbox with a queue of its own, which senders choose."""
 
