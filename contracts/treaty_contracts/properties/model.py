@@ -88,7 +88,8 @@ def end(kind: str, token: int, value: Any) -> End:
         case "misfit":
             return End(errors=(InvalidParams,), runs=_NEVER)
         case "late":
-            return End(errors=(DeadlineExceeded,), runs=UNKNOWN)
+            # Its time is so short that there may not even be a connection in it: then it was certainly not executed.
+            return End(errors=(DeadlineExceeded, Unavailable), runs=UNKNOWN)
         case "absent":
             return End(errors=ABSENT, runs=_NEVER)
         case "report":
