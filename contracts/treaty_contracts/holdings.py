@@ -10,6 +10,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
+from treaty_contracts.expect import until
+
 _DESCRIPTORS: Final = Path("/proc/self/fd")
 
 
@@ -23,3 +25,9 @@ def held() -> Counter[str]:
             except OSError:
                 continue  # closed meanwhile: the listing itself, for one
     return found
+
+
+def held_beside(before: Counter[str], patience: float) -> Counter[str]:
+    """Return what is held as soon as nothing is beside what was ``before``, or when the seconds of patience are over."""
+    until(lambda: not held() - before, patience)
+    return held()

@@ -6,12 +6,12 @@ import os
 import signal
 import sys
 import threading
-import time
 from traceback import walk_stack
 
 import pytest
 
 from treaty import ConfigurationError, InvalidURL, Unavailable, connect
+from treaty_contracts.expect import until
 from treaty_memory import transport as memory
 
 
@@ -66,8 +66,7 @@ def test_who_is_interrupted_while_others_use_the_hub_leaves_its_lock_to_them() -
         return any(frame.f_code.co_name == "receive" for frame, _ in walk_stack(sys._current_frames()[main]))
 
     def use(lock: threading.Lock) -> None:
-        while not receiving():
-            time.sleep(0.001)
+        until(receiving, 60)
         with lock:
             for _ in range(2):
                 signal.pthread_kill(main, signal.SIGUSR1)

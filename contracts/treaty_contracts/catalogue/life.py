@@ -28,7 +28,7 @@ from treaty_contracts import judging
 from treaty_contracts.aside import Again, Aside
 from treaty_contracts.bench import Bench
 from treaty_contracts.expect import timed, until
-from treaty_contracts.holdings import held
+from treaty_contracts.holdings import held, held_beside
 from treaty_contracts.registry import BOTH, Level, Strength, rule
 from treaty_contracts.subject import Subject
 
@@ -163,8 +163,8 @@ def nothing_is_left(bench: Bench) -> None:
     before = held()
     for _ in range(bench.profile.rounds):
         live()
-    until(lambda: not held() - before, bench.times.arrive / 2)
-    bench.expect.judged(judging.nothing_new(before, held(), "after close"))
+    left = held_beside(before, bench.times.arrive / 2)
+    bench.expect.judged(judging.nothing_new(before, left, "after close"))
 
 
 @rule(
@@ -238,8 +238,8 @@ def idle_transport_holds_nothing(bench: Bench) -> None:
         return bench.open("client"), bench.open("service")
 
     def holds_nothing(when: str) -> None:
-        until(lambda: not held() - before, bench.times.arrive / 2)
-        bench.expect.judged(judging.nothing_new(before, held(), when))
+        left = held_beside(before, bench.times.arrive / 2)
+        bench.expect.judged(judging.nothing_new(before, left, when))
 
     bench.did("warmed up and closed all; looked; opened transports, and used them; looked while they were open")
     cold = held()
@@ -313,8 +313,8 @@ def close_meets_every_use(bench: Bench) -> None:
         for name, user in users.items():
             error = user.end(bench.times.arrive)
             bench.expect.that(isinstance(error, ClosedError), f"{name}: ClosedError when close meets it", repr(error))
-    until(lambda: not held() - before, bench.times.arrive / 2)
-    bench.expect.judged(judging.nothing_new(before, held(), "after close in the midst of everything"))
+    left = held_beside(before, bench.times.arrive / 2)
+    bench.expect.judged(judging.nothing_new(before, left, "after close in the midst of everything"))
 
 
 @rule(

@@ -15,8 +15,8 @@ from functools import partial
 from treaty import AddressInUse, ConnectionLost, DeadlineExceeded, Line, Unavailable, Unsupported
 from treaty_contracts import judging
 from treaty_contracts.bench import Bench
-from treaty_contracts.expect import timed, until
-from treaty_contracts.holdings import held
+from treaty_contracts.expect import timed
+from treaty_contracts.holdings import held, held_beside
 from treaty_contracts.registry import Level, rule
 
 
@@ -60,8 +60,8 @@ def no_competing(bench: Bench) -> None:
         bench.round_trip(bench.line(), inbox, service, what.encode())
     before = held()
     _refused(bench, AddressInUse, lambda: other.serve(service, 1), "serve once more")
-    until(lambda: not held() - before, bench.times.arrive / 2)
-    bench.expect.judged(judging.nothing_new(before, held(), "after serve was refused, while all is open"))
+    left = held_beside(before, bench.times.arrive / 2)
+    bench.expect.judged(judging.nothing_new(before, left, "after serve was refused, while all is open"))
 
 
 @rule(
