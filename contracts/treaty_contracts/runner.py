@@ -38,6 +38,8 @@ AGAIN: Final = 2
 _HERE: Final = str(Path(__file__).parent)
 _STACK: Final = 60
 _OPEN: Final = (Status.UNVERIFIED, Status.ABSENT)
+#: That many rules have used up the second that it takes to prepare for them.
+_MANY: Final = 16
 
 
 class Run:
@@ -64,6 +66,7 @@ class Run:
         self._isolated = isolated
         self._kind = kind_of(target)
         self._guarantees: msgspec.Struct | None = None
+        self._begun = 0
 
     def judge(self, rule: Rule) -> Outcome:
         """Return the verdict on one rule; the rules that it requires are judged first."""
@@ -85,8 +88,11 @@ class Run:
 
     def run(self, rule: Rule) -> Outcome:
         """Run a rule, whatever it requires."""
-        run = run_isolated if self._isolated else run_rule
-        return run(self.target, rule, self.profile, self.seed)
+        if not self._isolated:
+            return run_rule(self.target, rule, self.profile, self.seed)
+        self._begun += 1
+        prepare(self._begun)
+        return run_isolated(self.target, rule, self.profile, self.seed)
 
     def confirm(self, rule: Rule) -> Outcome:
         """Run a rule again that failed: one that passes now is unstable, which is no better.
@@ -181,12 +187,18 @@ def _told(ended: Ended, limit: float) -> str:
     return f": opening it {how}{': ' * bool(ended.printed)}{ended.printed.rpartition(chr(10))[2]}"
 
 
-def run_isolated(target: AnyTarget, rule: Rule, profile: Profile, seed: int = 0) -> Outcome:
-    """Run a rule as :func:`run_rule` does, in a process of its own, whose end is a verdict too."""
+def prepare(count: int) -> None:
+    """Do once what each child would do for itself, if so many rules are to run in children that it pays."""
+    if count < _MANY:
+        return
     from treaty_contracts.warming import warm  # it needs the catalogue
 
     with suppress(Exception):  # what a target has made impossible here shows in the rules that need it
         warm()
+
+
+def run_isolated(target: AnyTarget, rule: Rule, profile: Profile, seed: int = 0) -> Outcome:
+    """Run a rule as :func:`run_rule` does, in a process of its own, whose end is a verdict too."""
     started = time.monotonic()
     limit = profile.limit * target.time_scale * len(rule.surfaces) + GRACE
     ended = in_child(lambda: msgspec.json.encode(run_rule(target, rule, profile, seed)), limit)

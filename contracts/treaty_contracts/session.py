@@ -19,7 +19,7 @@ from treaty_contracts.lanes import InTurn, Lanes, SideBySide
 from treaty_contracts.loading import Found, load
 from treaty_contracts.proving import repeats
 from treaty_contracts.registry import TRANSPORT, Rule, counterpart, declares, find, refusal, rules
-from treaty_contracts.runner import Run
+from treaty_contracts.runner import Run, prepare
 from treaty_contracts.script import addressed
 from treaty_contracts.store_target import Promises
 from treaty_contracts.target import HOOKS, SetupError
@@ -166,6 +166,8 @@ def _judged(found: Found, order: Order) -> Iterator[Event]:
                 outcome = run.outcomes[identifier] = _addressed(run.outcomes[identifier], found.lines)
                 yield Judged(outcome=outcome, open=_may_change(outcome))
 
+    if order.isolated:
+        prepare(len(plan))
     try:
         # Asking for the declaration opens the target: first it has to be seen whether it opens at all.
         for rule in plan:

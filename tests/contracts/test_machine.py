@@ -151,7 +151,8 @@ def test_every_step_on_every_face(make: Callable[[], Face]) -> None:
     assert bench.expect.observations > 100
 
 
-def test_the_smallest_case_is_kept_whatever_ends_the_search() -> None:
+def test_what_cannot_be_repeated_is_told_as_it_was_seen_first() -> None:
+    """The smaller ones were given less time: a busy machine may be all that is wrong with them."""
     bench = Bench(MEMORY, QUICK)
     seen: list[int] = []
 
@@ -160,7 +161,7 @@ def test_the_smallest_case_is_kept_whatever_ends_the_search() -> None:
             bench.did(f"step {step}")
         seen.append(number)
         cases.trace.add("line-1", "out", "send", b"%d" % number)
-        if number > 16 and seen.count(number) == 1:
+        if number > 16 and sum(other > 16 for other in seen) < 4:
             raise Violated("less", f"{number}")
 
     cases = Cases(bench, 200)
@@ -168,6 +169,7 @@ def test_the_smallest_case_is_kept_whatever_ends_the_search() -> None:
         cases.each(st.integers(0, 1000), check)
     # What fails once and not again is a violation all the same, and is told as what it is.
     assert raised.value.__notes__ == ["the same case did not end like this each time it was run"]
+    assert raised.value.observed == str(next(number for number in seen if number > 16))
     (crossing,) = bench.trace.snapshot()
     assert crossing.frame.decode() == raised.value.observed
     assert len(bench.done) == int(raised.value.observed)

@@ -11,19 +11,32 @@ from hypothesis import strategies as st
 import treaty_contracts.warming
 from treaty_contracts import Target
 from treaty_contracts.profile import PROFILES
-from treaty_contracts.registry import find
-from treaty_contracts.runner import run_isolated
+from treaty_contracts.registry import find, rules
+from treaty_contracts.runner import Run, prepare, run_isolated
 from treaty_contracts.verdict import Status
 from treaty_contracts.warming import warm
 from treaty_contracts.zoo.references import reference
 
 
 def test_it_is_done_once_in_a_process_and_not_in_its_children() -> None:
-    run_isolated(reference("complete", time_scale=1.0), find("SETUP-001"), PROFILES["quick"])
+    prepare(len(rules()))
     before = warm.cache_info()
     assert before.currsize == 1
-    run_isolated(reference("complete", time_scale=1.0), find("SETUP-001"), PROFILES["quick"])
+    prepare(len(rules()))
+    run_isolated(reference("complete", time_scale=1.0), find("CALL-001"), PROFILES["quick"])
     assert warm.cache_info().misses == before.misses
+
+
+def test_few_rules_do_not_pay_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(treaty_contracts.warming, "warm", lambda: done.append("warm"))
+    run = Run(reference("complete", time_scale=1.0))
+    for rule in rules()[:8]:
+        run.judge(rule)
+    assert not done
+    for rule in rules()[8:20]:
+        run.judge(rule)
+    assert done
 
 
 def test_no_rule_imports_anything_of_ours_in_its_child() -> None:
@@ -54,4 +67,5 @@ def test_what_goes_wrong_there_is_left_to_the_rules(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(treaty_contracts.warming, "warm", broken)
     target: Target = reference("complete", time_scale=1.0)
+    prepare(len(rules()))
     assert run_isolated(target, find("SETUP-001"), PROFILES["quick"]).status is Status.PASSED

@@ -17,7 +17,17 @@ from treaty_contracts.registry import QUESTIONS, declares
 from treaty_contracts.verdict import VIOLATIONS, Outcome, Status, Violation, explain
 from treaty_contracts.zoo import COMPLETE, MINIMAL, ZOO, animals, at_home, mutants_of, oddities
 from treaty_contracts.zoo.__main__ import main
-from treaty_contracts.zoo.census import REFERENCES, Found, census, failed, inhabitants, quiet, surprises, told, verdict
+from treaty_contracts.zoo.census import (
+    REFERENCES,
+    Found,
+    census,
+    failed,
+    inhabitants,
+    settle_in,
+    surprises,
+    told,
+    verdict,
+)
 from treaty_contracts.zoo.matrix import rendered
 from treaty_contracts.zoo.patching import patched
 from treaty_contracts.zoo.rates import RATES, Rate, pairs, read_rates, write_rates
@@ -50,7 +60,7 @@ def thorough(request: pytest.FixtureRequest) -> bool:
 
 
 def in_processes(judge: Callable[[str], T], names: Iterable[str]) -> list[T]:
-    with get_context("spawn").Pool(PROCESSES, initializer=quiet) as pool:
+    with get_context("spawn").Pool(PROCESSES, initializer=settle_in) as pool:
         return pool.map(judge, names, chunksize=1)
 
 

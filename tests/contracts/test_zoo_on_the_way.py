@@ -11,7 +11,7 @@ from treaty_contracts import find
 from treaty_contracts.target import HOOKS
 from treaty_contracts.verdict import VIOLATIONS, Outcome, explain
 from treaty_contracts.zoo import animals, at_home, on_the_way, zoo_target
-from treaty_contracts.zoo.census import Found, census_at, quiet, told, verdict_on
+from treaty_contracts.zoo.census import Found, census_at, settle_in, told, verdict_on
 from treaty_contracts.zoo.way import WAY
 
 #: A target that crosses processes and has every hook.
@@ -29,7 +29,7 @@ def verdict(name: str) -> Outcome:
 def found(request: pytest.FixtureRequest) -> dict[str, Outcome] | dict[str, Found]:
     """In everyday life the main rules alone; otherwise all rules that use hooks."""
     names = list(on_the_way())
-    with get_context("spawn").Pool(PROCESSES, initializer=quiet) as pool:
+    with get_context("spawn").Pool(PROCESSES, initializer=settle_in) as pool:
         if request.config.getoption("--profile") == "dev":
             return dict(zip(names, pool.map(verdict, names, chunksize=1), strict=True))
         return dict(zip(names, pool.map(partial(census_at, spec=SPEC), names, chunksize=1), strict=True))

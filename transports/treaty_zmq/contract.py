@@ -26,8 +26,8 @@ from treaty_contracts.relays import Relays
 from . import ZmqTransport, connect, parse
 from .wire import ABSENT, END_OF_NAME, PUBLISH, SUBSCRIBE
 
-#: Absence is noticed after the time for connecting; half a second is enough on a busy machine as well.
-_CONNECT_TIMEOUT: Final = 0.5
+#: Absence is noticed after the time for connecting; a second is enough on a busy machine as well.
+_CONNECT_TIMEOUT: Final = 1.0
 #: Seconds after which the endpoint must have dealt with what a stranger sent.
 _PATIENCE: Final = 10.0
 _LAST: Final = b"the last of it"

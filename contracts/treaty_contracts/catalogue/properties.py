@@ -85,7 +85,7 @@ def mixed_walks(bench: Bench) -> None:
         "a buffer is shared without a lock",
         "a busy end drops",
     ),
-    mutants=("ends-calls-early",),
+    mutants=("ends-calls-early", "ends-calls-late"),
     strength=Strength.STOCHASTIC,
 )
 def concurrent_calls(bench: Bench) -> None:
@@ -115,7 +115,7 @@ def concurrent_notifications(bench: Bench) -> None:
     sentence="Each call is run by one of the workers that share a name, also while one of them stops.",
     intent="More workers are to do the same work sooner, not twice, and not less of it.",
     causes=("a request is given to two workers", "what a leaving worker had taken is lost"),
-    mutants=("ends-calls-early",),
+    mutants=("ends-calls-early", "ends-calls-late"),
     strength=Strength.STOCHASTIC,
 )
 def concurrent_workers(bench: Bench) -> None:

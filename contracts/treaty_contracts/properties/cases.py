@@ -69,6 +69,7 @@ class Cases:
         self._head = len(bench.done)
         self._examples = examples
         self._found: _Found | None = None
+        self._first: _Found | None = None
         self._until = 0.0
         self._enough = False
         #: Of the case that runs: each has one of its own.
@@ -143,6 +144,7 @@ class Cases:
         size, notes = len(bench.done), tuple(getattr(error, "__notes__", ()))
         if self._found is None or size <= self._found.size:
             self._found = _Found(size, error, notes, tuple(bench.done), self.trace)
+            self._first = self._first or self._found
 
     def _run(self, drawn: Callable[[], None]) -> None:
         flaky = False
@@ -152,8 +154,9 @@ class Cases:
             if self._found is None:
                 raise
             flaky = isinstance(error, Flaky) and not self._enough
-        # Whatever Hypothesis made of it in the end: it was seen.
-        found = self._found
+        # Whatever Hypothesis made of it in the end: it was seen. What cannot be repeated is shown as it was seen first:
+        # the smaller ones were not given as much time.
+        found = self._first if flaky else self._found
         if found is None:
             return
         self._bench.done[self._head :] = found.done[self._head :]

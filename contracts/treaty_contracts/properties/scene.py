@@ -313,13 +313,13 @@ class Scene:
         return f"{service}.{model.METHODS.get(kind, kind)}"
 
     def _call(self, person: Person, kind: str, token: int, value: Any, expected: End, timeout: float) -> Ended:
-        """Make a call, and compare its end."""
+        """Make a call, and compare its end. How late it ends is another question."""
         target, params = self._target(kind), model.params(kind, token, value)
         if expected.statuses:
             pending = self._face.send(person.client, target, params, timeout, self._long)
-            ended = self._face.end(pending, timeout + self._bench.times.slack)
+            ended = self._face.end(pending, timeout + self._bench.times.arrive)
         else:
-            ended = self._face.call(person.client, target, params, timeout, timeout + self._bench.times.slack)
+            ended = self._face.call(person.client, target, params, timeout, timeout + self._bench.times.arrive)
         self._model.runs[token] = expected.settled(ended.error)
         self._compare(token, ended, expected)
         return ended

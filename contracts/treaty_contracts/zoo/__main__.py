@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from treaty_contracts.zoo.animals import on_the_way
-from treaty_contracts.zoo.census import Found, census, census_at, inhabitants, quiet
+from treaty_contracts.zoo.census import Found, census, census_at, inhabitants, settle_in
 from treaty_contracts.zoo.matrix import rendered
 from treaty_contracts.zoo.rates import RATES, measured, read_rates, write_rates
 
@@ -62,7 +62,7 @@ def _one_run(names: Sequence[str], judge: Callable[[str], Found], jobs: int, lab
 
 
 def _all(names: Sequence[str], judge: Callable[[str], Found], jobs: int) -> Iterator[Found]:
-    with get_context("spawn").Pool(jobs, initializer=quiet, maxtasksperchild=_TURNS) as pool:
+    with get_context("spawn").Pool(jobs, initializer=settle_in, maxtasksperchild=_TURNS) as pool:
         yield from pool.imap_unordered(judge, names)
 
 

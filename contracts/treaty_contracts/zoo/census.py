@@ -16,7 +16,7 @@ import msgspec
 from treaty_contracts.loading import load
 from treaty_contracts.profile import Profile
 from treaty_contracts.registry import Rule, Strength, find, rules
-from treaty_contracts.runner import Run, run_isolated
+from treaty_contracts.runner import Run, prepare, run_isolated
 from treaty_contracts.target import SetupError, Target
 from treaty_contracts.verdict import VIOLATIONS, Outcome, Status, explain
 from treaty_contracts.zoo.animals import (
@@ -155,9 +155,10 @@ def _counted(name: str, run: Run, animal: Animal | None = None, judged: Sequence
     )
 
 
-def quiet() -> None:
-    """Let nobody read in a terminal what services log about handlers that fail on purpose. For processes of their own."""
+def settle_in() -> None:
+    """Prepare a process that judges many, and let nobody read there what services log about what fails on purpose."""
     logging.getLogger("treaty").addHandler(logging.NullHandler())
+    prepare(len(rules()))
 
 
 def inhabitants() -> list[str]:
