@@ -1,10 +1,12 @@
-"""What this process holds: threads and descriptors, which are what a transport can leave behind or pile up.
+"""What this process holds: threads, descriptors and memory, which are what a transport can leave behind or pile up.
 
 Descriptors are counted where the system lists them. This room must not know rules.
 """
 
 from __future__ import annotations
 
+import resource
+import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Final
 from treaty_contracts.expect import until
 
 _DESCRIPTORS: Final = Path("/proc/self/fd")
+#: In what the system counts memory, in bytes.
+_UNIT: Final = 1 if sys.platform == "darwin" else 1024
 
 
 def held() -> Counter[str]:
@@ -31,3 +35,8 @@ def held_beside(before: Counter[str], patience: float) -> Counter[str]:
     """Return what is held as soon as nothing is beside what was ``before``, or when the seconds of patience are over."""
     until(lambda: not held() - before, patience)
     return held()
+
+
+def peak() -> int:
+    """Return how many bytes of memory this process held when it held most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT

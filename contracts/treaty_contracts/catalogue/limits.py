@@ -18,11 +18,15 @@ from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
 from treaty_contracts.catalogue.lines import LARGE
 from treaty_contracts.expect import timed, until
-from treaty_contracts.holdings import held
+from treaty_contracts.holdings import held, peak
 from treaty_contracts.registry import BOTH, Level, Strength, rule
 
 #: Larger than any buffer on the way, and smaller than most limits.
 _MEDIUM: Final = 1024 * 1024 + 7
+#: How much is carried to see whether it is kept, in pieces of what size, and what memory varies by in any case.
+_CARRIED: Final = 8 * 1024 * 1024
+_PIECE: Final = 256 * 1024
+_NOISE: Final = 2 * 1024 * 1024
 #: How much of a frame that comes back there is at least.
 _RETURNED: Final = 60
 
@@ -313,6 +317,35 @@ def carrying_holds_nothing(bench: Bench) -> None:
     until(lambda: (held() - before).total() < few, bench.times.arrive / 2)
     more = held() - before
     bench.expect.that(more.total() < few, f"fewer than {few} threads and descriptors more", dict(more))
+
+
+@rule(
+    "LIFE-026",
+    level=Level.SHOULD,
+    sentence="What was read and settled is let go: memory does not grow with what a transport has carried.",
+    intent="A service that runs for months must not die of what it did on the first day.",
+    causes=("deliveries are kept in a table and never taken out", "a cache of what was seen keeps whole frames"),
+    mutants=("keeps-what-it-carried",),
+    requires=("LIFE-024", "LINE-001"),
+)
+def carrying_keeps_nothing(bench: Bench) -> None:
+    service, size = bench.name(), min(_PIECE, bench.guarantees.max_frame)
+    affordable = int(bench.profile.budget * bench.target.time_scale / 4 / max(bench.pace, 1e-6))
+    count = max(bench.profile.burst, min(_CARRIED // size, affordable))
+    inbox, line = bench.inbox(service), bench.line()
+    bench.did(f"made {count} round trips of {size:,} bytes, looked, and made as many again, one after the other")
+
+    def carry() -> int:
+        for number in range(count):
+            bench.round_trip(line, inbox, service, b"%08d" % number * (size // 8))
+            bench.trace.restart()  # which would keep them
+        return peak()
+
+    # The first ones fill whatever has a bound.
+    before = carry()
+    more = carry() - before
+    most = max(count * size // 2, _NOISE)
+    bench.expect.that(more < most, f"less than {most:,} bytes of memory more", f"{more:,} bytes more")
 
 
 @rule(

@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from typing import ClassVar
 
-from treaty import AddressInUse, ClosedError, Delivery, ForkedError, FrameTooLarge, Inbox, Line, Transport, Unavailable
+from treaty import AddressInUse, ClosedError, Delivery, ForkedError, Inbox, Line, Transport, Unavailable
 from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
 from treaty_contracts.zoo.animals import broken
 
@@ -348,26 +348,6 @@ class CloseHangs(WrappedTransport):
         self.inner.close()
 
 
-@broken(
-    "foreign-error-in-send",
-    kills=("LINE-012",),
-    shows="OverflowError",
-)
-class ForeignErrorInSend(WrappedTransport):
-    """A frame that is too large raises an error of the language."""
-
-    def line(self, inner: Line) -> Line:
-        return _OverflowingLine(inner)
-
-
-class _OverflowingLine(WrappedLine):
-    def send(self, service: str, frame: bytes, timeout: float) -> None:
-        try:
-            self.inner.send(service, frame, timeout)
-        except FrameTooLarge as error:
-            raise OverflowError(str(error)) from None
-
-
 class _WatchingInbox(WrappedInbox):
     def __init__(self, inner: Inbox) -> None:
         super().__init__(inner)
@@ -383,6 +363,24 @@ class _WatchingInbox(WrappedInbox):
         never = threading.Event()
         while not self.closed:
             never.wait(0.01)
+
+
+class _KeepingInbox(WrappedInbox):
+    def __init__(self, inner: Inbox) -> None:
+        super().__init__(inner)
+        self._kept: list[Delivery] = []
+
+    def delivery(self, inner: Delivery) -> Delivery:
+        self._kept.append(inner)
+        return inner
+
+
+@broken("keeps-what-it-carried", kills=("LIFE-026",), shows="bytes more")
+class KeepsWhatItCarried(WrappedTransport):
+    """An inbox keeps every delivery that it has handed out."""
+
+    def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - one as the other
+        return _KeepingInbox(inner)
 
 
 @broken("a-thread-for-each", kills=("LIFE-024",), shows="for-a-frame")

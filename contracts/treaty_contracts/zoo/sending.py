@@ -286,3 +286,23 @@ class OpensWithoutALock(WrappedTransport):
             return self.inner.serve(service, capacity)
         finally:
             self._opening = False
+
+
+@broken(
+    "foreign-error-in-send",
+    kills=("LINE-012",),
+    shows="OverflowError",
+)
+class ForeignErrorInSend(WrappedTransport):
+    """A frame that is too large raises an error of the language."""
+
+    def line(self, inner: Line) -> Line:
+        return _OverflowingLine(inner)
+
+
+class _OverflowingLine(WrappedLine):
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        try:
+            self.inner.send(service, frame, timeout)
+        except FrameTooLarge as error:
+            raise OverflowError(str(error)) from None
