@@ -10,7 +10,8 @@ The law:
   inbox takes requests off the shared queue only while fewer than ``capacity`` of its deliveries are unsettled.
 * ``receive`` returns within its timeout (seconds), wakes for a frame at once, and ends when another thread closes.
 * ``close`` is idempotent, works while another thread is inside, and leaves no thread, socket, queue, key or file.
-* Resources live in lines and inboxes: a transport on which none is open holds no thread and no socket.
+* Resources live in lines and inboxes: a transport on which none is open holds no thread and no socket. What was carried
+  is let go: threads, descriptors and memory do not grow with it.
 * Names of services and channels are plain tokens; topics below a channel are none of the transport's business.
 * No foreign exception crosses: what is raised stands in the table below, ``from`` its cause where it has one.
 
