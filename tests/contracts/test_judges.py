@@ -16,6 +16,7 @@ from treaty_contracts.properties.history import (
     Heard,
     History,
     Left,
+    LeftOpen,
     Published,
     Ran,
     Subscribed,
@@ -168,6 +169,13 @@ def test_what_order_decides() -> None:
     assert judges.notifications_are_in_order(BAD_NEWS["out of order"][1], UNORDERED).problems == ()
     assert judges.notifications_are_in_order(BAD_NEWS["twice"][1], UNORDERED).problems != ()
     assert judges.notifications_are_complete(BAD_NEWS["a hole before leaving"][1], UNORDERED).problems == ()
+
+
+def test_a_call_that_nobody_waited_for_any_longer_need_not_end() -> None:
+    broken_off = (*without(CALLS, TYPED[-1]), LeftOpen(call=6))
+    assert judges.each_ends_once(broken_off, TERMS).problems == ()
+    assert judges.each_ends_once((*CALLS, LeftOpen(call=6)), TERMS).problems == ()
+    assert judges.each_ends_once((*CALLS, TYPED[-1], LeftOpen(call=6)), TERMS).problems != ()
 
 
 def test_what_a_stop_permits() -> None:

@@ -18,7 +18,7 @@ from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from treaty_contracts.bench import Bench
-from treaty_contracts.expect import Violated
+from treaty_contracts.expect import Violated, said
 from treaty_contracts.recording import Trace
 
 #: What calls and notifications carry: small, as other rules look at all that JSON can say.
@@ -69,7 +69,8 @@ class Cases:
         self._head = len(bench.done)
         self._examples = examples
         self._found: _Found | None = None
-        self._first: _Found | None = None
+        #: What the first case that went wrong said.
+        self._first = ""
         self._until = 0.0
         self._enough = False
         #: Of the case that runs: each has one of its own.
@@ -144,7 +145,7 @@ class Cases:
         size, notes = len(bench.done), tuple(getattr(error, "__notes__", ()))
         if self._found is None or size <= self._found.size:
             self._found = _Found(size, error, notes, tuple(bench.done), self.trace)
-            self._first = self._first or self._found
+            self._first = self._first or (str(error) if isinstance(error, Violated) else said(error))
 
     def _run(self, drawn: Callable[[], None]) -> None:
         flaky = False
@@ -154,9 +155,8 @@ class Cases:
             if self._found is None:
                 raise
             flaky = isinstance(error, Flaky) and not self._enough
-        # Whatever Hypothesis made of it in the end: it was seen. What cannot be repeated is shown as it was seen first:
-        # the smaller ones were not given as much time.
-        found = self._first if flaky else self._found
+        # Whatever Hypothesis made of it in the end: it was seen.
+        found = self._found
         if found is None:
             return
         self._bench.done[self._head :] = found.done[self._head :]
@@ -164,6 +164,8 @@ class Cases:
         found.error.__notes__ = list(found.notes)  # what Hypothesis says of it besides is said by the steps
         if flaky:
             found.error.add_note("the same case did not end like this each time it was run")
+            # The smaller ones were not given as much time: a busy machine may be all that is wrong with them.
+            found.error.add_note(f"what was seen first, in a longer case: {self._first}")
         raise found.error
 
     def _show(self, trace: Trace) -> None:

@@ -100,10 +100,18 @@ class Left:
     at: float = 0.0
 
 
-Event: TypeAlias = Began | GivenUp | Told | Ended | Ran | Published | Subscribed | Heard | Left
+@dataclass(frozen=True, kw_only=True)
+class LeftOpen:
+    """A call that still has time is waited for no longer, as something else is wrong already."""
+
+    call: int
+    at: float = 0.0
+
+
+Event: TypeAlias = Began | GivenUp | Told | Ended | Ran | Published | Subscribed | Heard | Left | LeftOpen
 History: TypeAlias = tuple[Event, ...]
 
-_E = TypeVar("_E", Began, GivenUp, Told, Ended, Ran, Published, Subscribed, Heard, Left)
+_E = TypeVar("_E", Began, GivenUp, Told, Ended, Ran, Published, Subscribed, Heard, Left, LeftOpen)
 
 
 class Chronicle:

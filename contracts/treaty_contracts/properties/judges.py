@@ -19,6 +19,7 @@ from treaty_contracts.properties.history import (
     Heard,
     History,
     Left,
+    LeftOpen,
     Published,
     Ran,
     Subscribed,
@@ -62,6 +63,7 @@ def each_ends_once(history: History, _: Terms) -> Finding:
     """Every call that was made ends once, and nothing else ends."""
     begun = Counter(event.call for event in only(history, Began))
     ends = Counter(event.call for event in only(history, Ended))
+    begun -= Counter({event.call for event in only(history, LeftOpen)} - ends.keys())
     wrong = [
         (f"call {call} ends once", f"it ends {ends[call]} times") for call in begun | ends if ends[call] != begun[call]
     ]

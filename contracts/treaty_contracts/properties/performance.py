@@ -26,6 +26,7 @@ from treaty_contracts.properties.history import (
     Heard,
     History,
     Left,
+    LeftOpen,
     Published,
     Ran,
     Subscribed,
@@ -186,7 +187,14 @@ class _Show:
             now = time.monotonic()
             late = any(deadline + self._bench.times.slack < now for deadline in list(self._due.values()))
             if not running or late or now > limit or self._hopeless:
+                self._leave(now)
                 return over
+
+    def _leave(self, now: float) -> None:
+        """Calls that are late are open against the contract; the others are only waited for no longer."""
+        for token, deadline in list(self._due.items()):
+            if deadline + self._bench.times.slack >= now:
+                self.add(LeftOpen, call=token)
 
     # What parts write
 
