@@ -1,16 +1,21 @@
 """The memory of ids: an id that was seen before never gets through again while it could still be fresh.
 
 It knows nothing of seals or handlers, and reads no clock: times are milliseconds since the epoch. Memory is bounded by
-time (whole buckets are dropped) and by count; when it is full, new ids are turned away, and none is forgotten.
+time and by count. When it is full, the ids that came first make room, and from then on whatever is as old as they were
+is turned away: nobody could tell any more whether it was seen.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from enum import Enum
 
-_BUCKET_MS = 1000
 #: How many ids are remembered at once by default.
 CAPACITY = 262_144
+#: Ids are forgotten by the page, of which a full memory has so many.
+_PAGES = 64
+#: For how long an id is kept beyond its time, at least.
+_LONGER_MS = 1000
 
 
 class Admission(Enum):
@@ -21,46 +26,60 @@ class Admission(Enum):
     FULL = "full"
 
 
+class _Page:
+    """Ids that came one after the other, and are forgotten together."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.created = 0  # the latest of their messages
+        self.expires = 0
+
+
 class Guard:
-    """Remembers each id until its own message has expired.
+    """Remembers each id until its own message has expired, or until so many came after it that there is no more room.
 
     Args:
-        capacity: how many ids at most. With a deadline of 10 s, n ids allow n / 10 calls a second.
+        capacity: how many ids at most. n ids at c calls a second reach back for n / c seconds: what is under way for
+            longer than that, and has not expired, is turned away.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
+        self._size = max(1, capacity // _PAGES)
         self._ids: set[str] = set()
-        self._buckets: dict[int, list[str]] = {}
-        self._oldest = 0
+        self._pages: deque[_Page] = deque()
+        #: Up to here, ids may have been forgotten that are still fresh.
+        self._reach = -1
 
     def __len__(self) -> int:
         return len(self._ids)
 
-    def admit(self, identifier: str, expires: int, now: int) -> Admission:
-        """Enter an id, unless it is there or there is no room.
+    def admit(self, identifier: str, created: int, expires: int, now: int) -> Admission:
+        """Enter an id, unless it is there, or is so old that it may have been.
 
         Args:
             identifier: as it stands in a message whose tag held.
-            expires: when the message can no longer be fresh. The id is kept for at least a second longer.
+            created: when the message was made, by the clock of whoever made it.
+            expires: when the message can no longer be fresh. The id is kept for at least a second longer, as long as
+                there is room.
             now: the present.
         """
-        if now // _BUCKET_MS >= self._oldest and self._buckets:
-            self._forget(now // _BUCKET_MS)
+        while self._pages and self._pages[0].expires + _LONGER_MS < now:
+            self._ids.difference_update(self._pages.popleft().ids)
         if identifier in self._ids:
             return Admission.SEEN
-        if len(self._ids) >= self._capacity:
+        full = len(self._ids) >= self._capacity
+        reach = max(self._reach, self._pages[0].created) if full else self._reach
+        if created <= reach:
             return Admission.FULL
-        number = expires // _BUCKET_MS + 2
-        bucket = self._buckets.get(number)
-        if bucket is None:
-            self._oldest = min(self._oldest, number) if self._buckets else number
-            bucket = self._buckets[number] = []
-        bucket.append(identifier)
+        if full:
+            self._reach = reach
+            self._ids.difference_update(self._pages.popleft().ids)
+        if not self._pages or len(self._pages[-1].ids) >= self._size:
+            self._pages.append(_Page())
+        page = self._pages[-1]
+        page.ids.append(identifier)
+        page.created = max(page.created, created)
+        page.expires = max(page.expires, expires)
         self._ids.add(identifier)
         return Admission.NEW
-
-    def _forget(self, present: int) -> None:
-        for bucket in [bucket for bucket in self._buckets if bucket <= present]:
-            self._ids.difference_update(self._buckets.pop(bucket))
-        self._oldest = min(self._buckets, default=0)

@@ -92,7 +92,8 @@ class Listener:
             return None
         if not matches(self._pattern, message.topic):
             return None
-        admission = self._guard.admit(message.id, message.created + message.ttl + SKEW_MS, wall)
+        expires = message.created + message.ttl + SKEW_MS
+        admission = self._guard.admit(message.id, message.created, expires, wall)
         if admission is Admission.SEEN:
             self._ignore("replayed")
             return None

@@ -41,7 +41,7 @@ class Service:
         secret: what the clients hold too: see :class:`~treaty.Client`.
         concurrency: how many handlers run at once.
         drain: seconds that running handlers have to finish when the service stops.
-        replay_capacity: how many ids of requests are remembered at once.
+        replay_capacity: how many ids of requests are remembered at once; see :class:`treaty.guard.Guard`.
         skew: by how many seconds the clock of a caller may be ahead.
 
     Raises:

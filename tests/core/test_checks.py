@@ -79,7 +79,7 @@ def runs_twice(frame: bytes) -> bool:
 
 def runs_when_full() -> bool:
     end = answerer(guard=Guard(1))
-    return runs(asks(), end=end) and runs(asks(id="2"), end=end)
+    return runs(asks(), end=end) and runs(asks(id="2", created=NOW.wall - 1), end=end)
 
 
 def runs_after_its_cancel() -> bool:

@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -199,15 +201,28 @@ def test_a_passphrase_warns_at_both_ends(room: Room) -> None:
     assert [warning.category.__name__ for warning in caught] == ["WeakSecretWarning"] * 2
 
 
-def test_the_memory_of_ids_is_as_large_as_was_said_and_survives_a_restart(room: Room) -> None:
+def test_the_memory_of_ids_is_as_large_as_was_said_and_survives_a_restart(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
     service = room.serve(Slow, replay_capacity=2)
     client = room.client()
-    client.call("slow.echo")
-    client.call("slow.echo")
+    with monkeypatch.context() as ahead:
+        later = {"time_ns": lambda: time.time_ns() + 20_000_000_000}
+        ahead.setattr("treaty.driving.time", SimpleNamespace(**{**vars(time), **later}))
+        client.call("slow.echo")
+        client.call("slow.echo")
     service.stop()
     service.start()
-    with pytest.raises(ResourceExhausted):
+    # One of the two makes room, and was made later than this one is.
+    with pytest.raises(ResourceExhausted, match="older than what the service remembers"):
         client.call("slow.echo")
+
+
+def test_a_service_goes_on_when_its_memory_of_ids_is_full(room: Room) -> None:
+    room.serve(Slow, replay_capacity=256)
+    client = room.client(timeout=3600)
+    for number in range(1000):
+        assert client.call("slow.echo", [str(number)]) == {"RETURN_DATA": str(number)}
 
 
 # Stopping

@@ -153,15 +153,15 @@ class Answerer:
         exchange = Exchange(message, key=opened.key, to=to, deadline=0.0)
         if verdict := self._stale(message, now):
             return self._answer(exchange, verdict, "freshness", now)
-        admission = self._guard.admit(message.id, message.created + message.ttl, now.wall)
+        admission = self._guard.admit(message.id, message.created, message.created + message.ttl, now.wall)
         if admission is Admission.SEEN:
             return Dropped("replayed")
-        if admission is Admission.FULL:
-            full = ResourceExhausted("not executed: the service remembers as many requests as it may")
-            return self._answer(exchange, full, "memory full", now)
         if redelivered:
             lost = ConnectionLost("may have been executed: the worker that had this request died or was cut off")
             return self._answer(exchange, lost, "redelivered", now)
+        if admission is Admission.FULL:
+            full = ResourceExhausted("not executed: it is older than what the service remembers of those before it")
+            return self._answer(exchange, full, "memory full", now)
         left = min(message.ttl, message.created + message.ttl - now.wall)
         exchange.deadline = now.steady + left / 1000
         try:
@@ -204,7 +204,7 @@ class Answerer:
         if not -self._skew_ms <= now.wall - message.created <= min(message.ttl, MAX_TTL * 1000):
             return Dropped("freshness")
         # Should the cancel have overtaken its request, the request finds its id taken, and does not run.
-        self._guard.admit(message.id, message.created + message.ttl, now.wall)
+        self._guard.admit(message.id, message.created, message.created + message.ttl, now.wall)
         return Stop(message.id)
 
     def result(
