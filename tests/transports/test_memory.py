@@ -43,6 +43,21 @@ def test_a_hub_goes_with_the_last_that_is_open_on_it() -> None:
         assert "brief" not in memory._HUBS.by_name
 
 
+def test_what_nobody_took_goes_back_with_the_last_inbox() -> None:
+    with connect("memory://left") as transport, transport.dial() as line:
+        first, last = transport.serve("svc"), transport.serve("svc")
+        line.send("svc", b"taken", 0)
+        line.send("svc", b"waiting", 0)
+        assert first.receive(1) is not None
+        first.close()
+        assert line.receive(0) is None  # the other one may take it
+        last.close()
+        with pytest.raises(Unavailable, match="nobody had taken this") as caught:
+            line.receive(0)
+        assert caught.value.frame == b"waiting"
+        assert line.receive(0) is None
+
+
 def test_a_full_queue_says_that_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "ROOM", 2)
     with connect("memory://full") as transport, transport.serve("svc"), transport.dial() as line:

@@ -121,7 +121,7 @@ class MemoryLine(Line):
     def __init__(self, transport: MemoryTransport, hub: _Hub) -> None:
         super().__init__()
         #: Not under the lock: Ctrl-C may interrupt whoever waits here, and a Condition would be left in disorder.
-        self.arrived: SimpleQueue[bytes | None] = SimpleQueue()
+        self.arrived: SimpleQueue[bytes | Unavailable | None] = SimpleQueue()
         self._transport = transport
         self._hub = hub
         with hub.lock:
@@ -153,6 +153,8 @@ class MemoryLine(Line):
         except Empty:
             frame = None
         self.check()
+        if isinstance(frame, Unavailable):
+            raise frame
         return frame
 
     def close(self) -> None:
@@ -225,8 +227,11 @@ class MemoryInbox(Inbox):
         if not places[self._name]:
             del places[self._name]
             if self._capacity:
-                # Nobody is left to answer: the frames go as they would with the process of a service.
-                del self._hub.queues[self._name]
+                # Nobody is left to answer: what was not taken goes back.
+                for delivery in self._hub.queues.pop(self._name).frames:
+                    if line := self._hub.lines.get(delivery.reply_to):
+                        text = f"nobody serves {self._name!r} here any more, and nobody had taken this"
+                        line.arrived.put(Unavailable(text, frame=delivery.frame))
 
 
 class MemoryTransport(Transport):
