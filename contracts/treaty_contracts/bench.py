@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 from treaty import Client, Delivery, Guarantees, Inbox, Key, Keyring, Line, Service, Transport
 from treaty_contracts.aside import Aside
-from treaty_contracts.expect import Violated, until
+from treaty_contracts.expect import Violated, said, until
 from treaty_contracts.profile import Profile
 from treaty_contracts.recording import Recorder
 from treaty_contracts.subject import Subject
@@ -61,6 +61,7 @@ class Bench(Workbench):
         self._pace: float | None = None
         self._transports: dict[str, Transport] = {}
         self._opened: list[Transport] = []
+        self._tickets: list[Ticket] = []
 
     # Names and ends
 
@@ -146,7 +147,9 @@ class Bench(Workbench):
 
     def start(self, client: Client, target: str, params: Any = None, timeout: float | None = None) -> Ticket:
         """Start a call on the surface under test."""
-        return self.surface.start(client, target, params, timeout)
+        ticket = self.surface.start(client, target, params, timeout)
+        self._tickets.append(ticket)
+        return ticket
 
     def end(self, ticket: Ticket, timeout: float | None = None) -> Ended:
         """Wait for a call that has ``timeout`` seconds; it may be late by the slack and no more."""
@@ -175,9 +178,15 @@ class Bench(Workbench):
         while not marked and delivery is not None and delivery.redelivered and self.guarantees.redelivers:
             delivery.settle()
             delivery = inbox.receive(max(0.0, until - time.monotonic()))
-        self.expect.that(delivery is not None, f"{what} arrives at the inbox", f"nothing in {self.times.arrive:g} s")
+        came = f"nothing in {self.times.arrive:g} s{self._failed()}"
+        self.expect.that(delivery is not None, f"{what} arrives at the inbox", came)
         assert delivery is not None
         return delivery
+
+    def _failed(self) -> str:
+        """Say how the last call that failed has ended: what it was to send may never have been sent."""
+        over = [(ticket.target, ticket.wait(0).error) for ticket in self._tickets if ticket.done]
+        return next((f"; the call of {target} ended with {said(error)}" for target, error in over[::-1] if error), "")
 
     def returns(self, line: Line, what: str = "a frame that was replied") -> bytes:
         """Return the next frame at a line, which must come."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 import treaty_memory
 import treaty_zmq.contract
-from treaty import FrameTooLarge, Guarantees, Inbox, Line, Transport, Unsupported
+from treaty import FrameTooLarge, Guarantees, Inbox, Line, Transport, Unavailable, Unsupported
 from treaty.transport import check_name
 from treaty_contracts import Context, Level, Rule, SetupError, Status, Target, contract, explain, find, registry, rules
 from treaty_contracts.bench import Bench
@@ -234,6 +235,21 @@ def test_blocked() -> None:
     assert (outcome.status, outcome.blocker) == (Status.BLOCKED, "SETUP-001")
     assert run.outcomes["SETUP-001"].status is Status.FAILED
     assert "blocked by SETUP-001" in explain(outcome)
+
+
+def test_what_does_not_arrive_was_perhaps_never_sent() -> None:
+    class Silent(WrappedLine):
+        def send(self, service: str, frame: bytes, timeout: float) -> None:
+            raise Unavailable("no way out", frame=frame)
+
+    class Mute(WrappedTransport):
+        def line(self, inner: Line) -> Line:
+            return Silent(inner)
+
+    mute = Target(name="mute", open=lambda context: Mute(MEMORY.open(context)), time_scale=0.02)
+    violation = run_rule(mute, find("CALL-002"), QUICK).violation
+    assert violation is not None
+    assert re.fullmatch(r"nothing in 0\.2 s; the call of \S+ ended with Unavailable: .*no way out", violation.observed)
 
 
 def test_unverified() -> None:
