@@ -131,8 +131,7 @@ class Client(Resource):
             switchboard.deliver(pending, outgoing)
             reply = pending.reply()
         except BaseException:
-            if not pending.done:  # Ctrl-C, or the handler of another signal: nobody waits any more
-                pending.cancel()
+            pending.give_up()  # Ctrl-C, or the handler of another signal: nobody waits any more
             raise
         for handler in self._handlers_for(target):
             reply = msgspec.structs.replace(reply, handled=_handled(handler, reply))
@@ -224,7 +223,11 @@ class Client(Resource):
 
         Returns:
             A function that unregisters the handler.
+
+        Raises:
+            ClosedError, ForkedError: the client cannot be used here any more.
         """
+        self.check()
         if not callable(handler):
             raise TypeError(f"a response handler is callable, not {type(handler).__name__}")
         if not isinstance(pattern, str) or not pattern:

@@ -444,6 +444,8 @@ def test_a_closed_client_says_so(room: Room) -> None:
     for call in (client.call, client.request, client.send, client.notify, client.subscribe):
         with pytest.raises(ClosedError):
             call("slow.echo")
+    with pytest.raises(ClosedError):
+        client.on_response("slow.*", print)
     assert "closed" in repr(client)
 
 
