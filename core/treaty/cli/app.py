@@ -8,7 +8,6 @@ This room must not know what a command does.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Final
@@ -22,7 +21,7 @@ from treaty.cli.demo import command as demo
 from treaty.cli.exits import ExitCode, code_for
 from treaty.cli.help import show_trailer, with_examples
 from treaty.cli.screen import broken_pipes_raised, let_go_of_output, name_error, one_line, show_error
-from treaty.cli.streams import CannotWriteError
+from treaty.cli.streams import CannotWriteError, check_output
 
 _LOG: Final = logging.getLogger("treaty.cli")
 #: The root of typer's complaints about the command line. Where it lives depends on the version.
@@ -56,7 +55,7 @@ class Commands(TyperGroup):
             try:
                 return self._invoke(ctx)
             finally:
-                sys.stdout.flush()
+                check_output()
 
     def _invoke(self, ctx: Any) -> Any:
         try:

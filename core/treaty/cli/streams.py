@@ -17,13 +17,17 @@ class CannotWriteError(OSError):
 
 
 class _Output(io.FileIO):
+    failure: OSError | None = None
+
     def write(self, data: Any, /) -> Any:
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except BrokenPipeError as error:
+            self.failure = error
             raise
         except OSError as error:
-            raise CannotWriteError(*error.args) from error
+            self.failure = CannotWriteError(*error.args)
+            raise self.failure from error
 
 
 class _Errors(io.FileIO):
@@ -34,6 +38,17 @@ class _Errors(io.FileIO):
             raise
         except OSError:
             return memoryview(data).nbytes
+
+
+def check_output() -> None:
+    """Write what still waits to be written, and raise what standard output has ever raised: whoever printed may have
+    taken that for an error of another kind.
+    """
+    sys.stdout.flush()
+    buffer = getattr(sys.stdout, "buffer", None)
+    failure = getattr(getattr(buffer, "raw", buffer), "failure", None)
+    if failure is not None:
+        raise failure
 
 
 def mend_streams() -> None:

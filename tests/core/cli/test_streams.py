@@ -81,6 +81,15 @@ def test_a_full_disk_is_named_and_has_its_own_exit_code(
     assert (done.returncode, done.stderr) == (74, "cannot write: standard output: No space left on device\n")
 
 
+@pytest.mark.parametrize(("redirections", "code"), [(">/dev/full", 74), ("| true", 141)])
+def test_a_command_that_takes_lost_output_for_its_own_failure_ends_as_every_other(redirections: str, code: int) -> None:
+    check = [sys.executable, "-m", "treaty.cli", "check", "treaty_memory.contract:memory", "--rule", "LIFE-001"]
+    # The code is told by descriptor 3, as that of a pipe is that of its other end.
+    told = f'{{ "$0" "$@"; echo $? >&3; }} 3>&2 2>/dev/null {redirections}'
+    done = subprocess.run(["sh", "-c", told, *check], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr.split() == [str(code)]
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(
     "arguments", [("--help",), ("call", "--help"), ("check", "--help"), ("--version",), ("keygen",)]
