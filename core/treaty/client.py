@@ -17,6 +17,7 @@ from treaty.driving import SERVING_UNTIL, Errands
 from treaty.engine import MAX_TTL
 from treaty.errors import (
     AuthenticationError,
+    ConfigurationError,
     DeadlineExceeded,
     InvalidSecret,
     InvalidTarget,
@@ -48,6 +49,10 @@ class Client(Resource):
             more of anything. Without a usable one every call raises ``AuthenticationError``.
         timeout: seconds that a call may take unless it says otherwise.
         max_open: how many calls may be open at once.
+
+    Raises:
+        ConfigurationError: an unusable URL, or number of calls.
+        ValueError: an unusable timeout.
     """
 
     def __init__(
@@ -60,6 +65,8 @@ class Client(Resource):
     ) -> None:
         super().__init__()
         self.timeout = _checked_timeout(timeout)
+        if isinstance(max_open, bool) or not isinstance(max_open, int) or max_open < 1:
+            raise ConfigurationError(f"max_open is a whole number from 1 on, not {max_open!r}")
         self._keyring, self._no_secret = _usable(secret)
         self._transport, self._owned = open_transport(transport)
         self._switchboard = (
@@ -131,8 +138,7 @@ class Client(Resource):
             switchboard.deliver(pending, outgoing)
             reply = pending.reply()
         except BaseException:
-            if not pending.done:  # Ctrl-C, or the handler of another signal: nobody waits any more
-                pending.cancel()
+            pending.give_up()  # Ctrl-C, or the handler of another signal: nobody waits any more
             raise
         for handler in self._handlers_for(target):
             reply = msgspec.structs.replace(reply, handled=_handled(handler, reply))
@@ -224,7 +230,11 @@ class Client(Resource):
 
         Returns:
             A function that unregisters the handler.
+
+        Raises:
+            ClosedError, ForkedError: the client cannot be used here any more.
         """
+        self.check()
         if not callable(handler):
             raise TypeError(f"a response handler is callable, not {type(handler).__name__}")
         if not isinstance(pattern, str) or not pattern:

@@ -6,6 +6,7 @@ It holds what came back; it must not know frames or transports. Whoever settles 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -15,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
-from treaty.errors import TreatyError
+from treaty.errors import ForkedError, TreatyError
 from treaty.landing import landing_of
 from treaty.ledger import OpenCall
 from treaty.logs import logger
@@ -25,6 +26,16 @@ from treaty.registry import read_error
 #: How many status messages of one call are kept for who has not read them yet; older ones are let go.
 KEPT_STATUSES: Final = 10_000
 _LOG: Final = logger("treaty.client")
+#: Stands for this process; a forked child has another one. Comparing the two asks nothing of the operating system.
+_here = object()
+
+
+def _arrive() -> None:
+    global _here
+    _here = object()
+
+
+os.register_at_fork(after_in_child=_arrive)
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -79,13 +90,15 @@ class Waits(Protocol):
 class Pending:
     """A call that was sent. It ends exactly once, by its deadline at the latest, with a reply or an error.
 
-    ``pending.result()`` blocks, ``await pending`` does not; both return the result or raise the error.
+    ``pending.result()`` blocks, ``await pending`` does not; both return the result or raise the error. In a forked child
+    a call of the parent that was open there raises ``ForkedError`` whatever is asked of it: its end is not seen there.
     """
 
     __slots__ = (
         "__weakref__",
         "_callbacks",
         "_client",
+        "_home",
         "_listeners",
         "_lock",
         "_outcome",
@@ -102,6 +115,7 @@ class Pending:
         #: The engine's record of the call; ``None`` until the request is made. For the client.
         self.call: OpenCall | None = None
         self._client = client
+        self._home = _here
         self._started = time.monotonic()
         self._outcome: Reply | Exception | None = None
         self._lock = Lock()
@@ -114,12 +128,21 @@ class Pending:
         self._waiters = 0
 
     def __repr__(self) -> str:
-        return f"<Pending {self.target} {'done' if self.done else 'open'}>"
+        state = "done" if self._is_done() else "open" if self._home is _here else "of another process"
+        return f"<Pending {self.target} {state}>"
 
     @property
     def done(self) -> bool:
-        """Whether the call is over."""
-        return self._outcome is not None
+        """Whether the call is over.
+
+        Raises:
+            ForkedError: it was open when this process was forked, so nobody here can know.
+        """
+        if self._outcome is not None:
+            return True
+        if self._home is not _here:
+            raise ForkedError("this call was made by the parent of this process, which is the one to wait for it")
+        return False
 
     def result(self, timeout: float | None = None) -> Any:
         """Block until the call is over and return its result.
@@ -140,7 +163,7 @@ class Pending:
             TimeoutError: not over after ``timeout`` seconds.
             TreatyError: the call ended without an answer.
         """
-        if self._outcome is None:
+        if not self.done:
             until = None if timeout is None else time.monotonic() + timeout
             self._joined(1)
             try:
@@ -169,7 +192,7 @@ class Pending:
                 await over
             except BaseException as error:
                 if not self._joined(-1) and isinstance(error, asyncio.CancelledError):
-                    self.cancel()
+                    self.give_up()
                 raise
             self._joined(-1)
         return self._settled()
@@ -186,8 +209,16 @@ class Pending:
         """Give the call up: it ends with ``Cancelled`` at once, and the service is told to stop if it can.
 
         Returns whether the call was still open. It may have been executed all the same.
+
+        Raises:
+            ForkedError: this is a forked child, where nothing is cancelled.
         """
-        return self._client.abandon(self)
+        return not self.done and self._client.abandon(self)
+
+    def give_up(self) -> None:
+        """Cancel the call if it is open and this process made it. For who passes on another error. For the client."""
+        if self._home is _here:
+            self.cancel()
 
     def statuses(self) -> Statuses:
         """Return the status messages so far and to come, for ``for`` and for ``async for``; ends with the call."""
@@ -197,6 +228,9 @@ class Pending:
         """Have ``callback(pending)`` called when the call is over: at once if it is, else by the thread that reads
         the answers, which must not be kept waiting.
         """
+        if self.done:
+            callback(self)
+            return
         with self._lock:
             if self._outcome is None:
                 self._callbacks = [*(self._callbacks or ()), callback]
@@ -298,8 +332,8 @@ class Statuses:
         def listener() -> None:
             landing.give(loop, heard.set)
 
-        self._pending.listen(listener, on=True)
         self._client.attend()
+        self._pending.listen(listener, on=True)
         try:
             while True:
                 over = self._pending.done

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import SimpleNamespace
 from typing import Any, Final, get_type_hints
 
@@ -180,13 +180,15 @@ class HandlerTable:
 
     @classmethod
     def of(cls, service: object) -> HandlerTable:
-        """Collect the ``on_<method>`` handlers of an object: those of its class and the bases of that.
+        """Collect the ``on_<method>`` handlers of an object: those of its class and the bases of that. What is no
+        function is no handler; a property is not even evaluated.
 
         Raises:
-            InvalidHandler: one of them cannot be called with a message, or a parameter's type cannot be read.
+            InvalidHandler: one of them cannot be called with a message, is a generator, or a parameter's type cannot
+                be read.
         """
         found = {
-            name.removeprefix(_HANDLER_PREFIX): getattr(service, name)
+            name.removeprefix(_HANDLER_PREFIX): _looked_up(service, name)
             for name in dir(type(service))
             if name.startswith(_HANDLER_PREFIX) and name != _HANDLER_PREFIX
         }
@@ -219,6 +221,16 @@ class HandlerTable:
         return [self._handlers[name].describe() for name in self.names]
 
 
+def _looked_up(service: object, name: str) -> Any:
+    if isinstance(inspect.getattr_static(type(service), name, None), property | cached_property):
+        return None
+    try:
+        return getattr(service, name)
+    except Exception as error:  # a descriptor of somebody else may raise anything
+        handler = name.removeprefix(_HANDLER_PREFIX)
+        raise InvalidHandler(f"the handler of {handler!r} cannot be looked up: {error!r}") from error
+
+
 def _inspect(name: str, function: Callable[..., Any]) -> Handler:
     where = f"the handler of {name!r}"
     try:
@@ -231,6 +243,11 @@ def _inspect(name: str, function: Callable[..., Any]) -> Handler:
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
     ):
         raise InvalidHandler(f"{where} must take the message as its first parameter")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise InvalidHandler(
+            f"{where} is a generator, and a call has one result: return the result as a whole, and send what comes "
+            "before it with message.status(...)"
+        )
     positional: list[Parameter] = []
     keyword: dict[str, Parameter] = {}
     rest: dict[inspect._ParameterKind, Parameter] = {}

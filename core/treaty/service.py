@@ -5,6 +5,7 @@ How requests are received and run is in ``serving``, which of them may run in th
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -66,8 +67,9 @@ class Service:
         if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
             raise ConfigurationError(f"concurrency is a whole number from 1 on, not {concurrency!r}")
         for name, number, least in (("drain", drain, 0), ("skew", skew, 0), ("replay_capacity", replay_capacity, 1)):
-            if isinstance(number, bool) or not isinstance(number, int | float) or not number >= least:
-                raise ConfigurationError(f"{name} is a number from {least} on, not {number!r}")
+            _check_number(name, number, least)
+        if math.isinf(skew):
+            raise ConfigurationError("skew is a number of seconds, and the clock of no caller is ahead without end")
         if secret is None:
             raise InvalidSecret("a service needs a secret: make one with 'treaty keygen'")
         self._keyring = keyring(secret)
@@ -161,7 +163,12 @@ class Service:
         Args:
             drain: seconds to wait for running handlers; the service's own default if ``None``. What still runs then
                 is given up: its caller gets ``ConnectionLost``, as it may have been executed.
+
+        Raises:
+            ConfigurationError: ``drain`` is no number from 0 on; the service goes on.
         """
+        if drain is not None:
+            _check_number("drain", drain, 0)
         if self._transport.foreign:
             return  # what is there belongs to the parent, threads and locks as well
         running = self._running
@@ -260,3 +267,8 @@ class Service:
             if self._client is None:
                 self._client = Client(self._transport, secret=self._keyring)
             return self._client
+
+
+def _check_number(name: str, number: float, least: int) -> None:
+    if isinstance(number, bool) or not isinstance(number, int | float) or not number >= least:
+        raise ConfigurationError(f"{name} is a number from {least} on, not {number!r}")

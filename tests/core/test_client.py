@@ -17,7 +17,9 @@ from msgspec import Raw
 
 from treaty import (
     AuthenticationError,
+    Client,
     ClosedError,
+    ConfigurationError,
     ConnectionLost,
     DeadlineExceeded,
     EncodingError,
@@ -34,7 +36,7 @@ from treaty import (
 )
 from treaty_memory.transport import MemoryLine
 
-from .conftest import Room
+from .conftest import SECRET, Room
 from .services import LIMIT, Relay, Slow, TooSlow
 
 ANSWER = {"RETURN_DATA": "hi"}
@@ -178,6 +180,12 @@ def test_a_timeout_is_a_number_of_seconds(room: Room, timeout: Any) -> None:
             call("slow.echo", timeout=timeout)
     with pytest.raises(ValueError, match="timeout"):
         room.client(timeout=timeout)
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, "x", None, True])
+def test_how_many_calls_may_be_open_is_a_whole_number(number: Any) -> None:
+    with pytest.raises(ConfigurationError, match="max_open is a whole number from 1 on"):
+        Client("pigeon://never-opened", secret=SECRET, max_open=number)
 
 
 # Secrets
@@ -444,6 +452,8 @@ def test_a_closed_client_says_so(room: Room) -> None:
     for call in (client.call, client.request, client.send, client.notify, client.subscribe):
         with pytest.raises(ClosedError):
             call("slow.echo")
+    with pytest.raises(ClosedError):
+        client.on_response("slow.*", print)
     assert "closed" in repr(client)
 
 
@@ -477,8 +487,6 @@ def test_closing_ends_the_calls_that_are_open(either_room: Room) -> None:
 
 
 def test_a_client_made_with_a_url_closes_its_transport(room: Room) -> None:
-    from treaty import Client
-
     room.serve(Slow)
     with Client(f"memory://{room.transport.name}", secret="s" * 32) as client, pytest.raises(AuthenticationError):
         client.call("slow.echo")

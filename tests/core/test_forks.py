@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pytest
 from treaty import ForkedError, Incoming, Service
 
 from .conftest import SECRET, Room
-from .services import Slow
+from .services import LIMIT, Slow
 
 
 def fork() -> int:
@@ -105,3 +106,79 @@ def test_a_child_cannot_wait_for_a_call_of_its_parent(room: Room) -> None:
     assert in_child(wait_in_all_ways) == 0
     service.gate.open()
     assert pending.result() == "waited"
+
+
+def test_a_child_cannot_end_a_call_of_its_parent_nor_tell_whether_it_is_over(room: Room) -> None:
+    service = room.serve(Slow)
+    client = room.client()
+    over, pending = client.send("slow.echo", ["hi"]), client.send("slow.wait")
+    service.gate.await_arrival()
+    answer = over.result()
+
+    def try_to_end() -> None:
+        for _ in range(2):
+            with pytest.raises(ForkedError, match="made by the parent"):
+                pending.cancel()
+            with pytest.raises(ForkedError, match="made by the parent"):
+                _ = pending.done
+            with pytest.raises(ForkedError, match="made by the parent"):
+                list(pending.statuses())
+            with pytest.raises(ForkedError, match="made by the parent"):
+                pending.on_done(print)
+        assert repr(pending) == "<Pending slow.wait of another process>"
+        # What was over before is known here as well.
+        assert (over.done, over.cancel(), list(over.statuses()), over.result()) == (True, False, [], answer)
+
+    assert in_child(try_to_end) == 0
+    assert not pending.done
+    service.gate.open()
+    assert pending.result() == "waited"
+
+
+def test_a_child_registers_no_response_handler_on_the_client_of_its_parent(room: Room) -> None:
+    room.serve(Slow)
+    client = room.client()
+
+    def register() -> None:
+        with pytest.raises(ForkedError, match="make a new one in this process"):
+            client.on_response("slow.*", print)
+
+    assert in_child(register) == 0
+    assert client.request("slow.echo", ["hi"]).handled is None
+
+
+def test_what_a_signals_handler_raises_in_a_child_during_a_call_is_what_arrives_there(room: Room) -> None:
+    service = room.serve(Slow)
+    client = room.client()
+    children: list[int] = []
+    forked = threading.Event()
+
+    class LeavingError(Exception):
+        pass
+
+    def fork_and_leave(*_: object) -> None:
+        children.append(fork())
+        if children[-1] == 0:
+            raise LeavingError
+        forked.set()
+
+    def interrupt() -> None:
+        service.gate.await_arrival()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        forked.wait(LIMIT)
+        service.gate.open()
+
+    before = signal.signal(signal.SIGUSR1, fork_and_leave)
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        result = client.call("slow.wait")
+    except BaseException as error:
+        if children and children[-1] == 0:
+            os._exit(0 if isinstance(error, LeavingError) else 1)
+        raise
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        thread.join()
+    assert result == "waited"
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0

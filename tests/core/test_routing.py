@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
 from enum import Enum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import product
 from typing import Annotated, Any, Literal
 
@@ -180,6 +180,14 @@ class Shop(Base):
     def on_class(cls, _: object, x: int) -> int:
         return x
 
+    @property
+    def on_sale(self) -> bool:
+        raise AssertionError("nobody asked")
+
+    @cached_property
+    def on_offer(self) -> bool:
+        raise AssertionError("nobody asked")
+
     def on_(self, message: object) -> None: ...
 
     def on__private(self, message: object) -> None: ...
@@ -211,6 +219,8 @@ def test_the_table_holds_the_handlers_and_nothing_else() -> None:
         "on_buy",
         "helper",
         "number",
+        "sale",
+        "offer",
         "_private",
         "",
         "find",
@@ -313,6 +323,21 @@ def unreadable(self: object, message: object, stream: re.Pattern[str]) -> None: 
 def not_by_name(self: object, message: object, text: str, /) -> None: ...
 
 
+def piece_by_piece(self: object, message: object) -> Iterator[int]:
+    yield 1
+
+
+async def piece_by_piece_later(self: object, message: object) -> AsyncIterator[int]:
+    yield 1
+
+
+class Vague:
+    """A descriptor that has no value."""
+
+    def __get__(self, instance: object, owner: type) -> object:
+        raise LookupError("no value")
+
+
 def of_unknown_type(self: object, message: object, text: Missing) -> None:  # type: ignore[name-defined]  # noqa: F821
     ...
 
@@ -325,11 +350,12 @@ def of_unknown_type(self: object, message: object, text: Missing) -> None:  # ty
         (unreadable, "'stream'"),
         (not_by_name, "'text'"),
         (of_unknown_type, "Missing"),
+        (piece_by_piece, r"return the result as a whole, and send what comes before it with message\.status"),
+        (piece_by_piece_later, r"return the result as a whole, and send what comes before it with message\.status"),
+        (Vague(), "LookupError"),
     ],
 )
-def test_a_handler_that_cannot_be_called_is_refused_when_the_table_is_made(
-    handler: Callable[..., object], complaint: str
-) -> None:
+def test_a_handler_that_cannot_be_called_is_refused_when_the_table_is_made(handler: object, complaint: str) -> None:
     broken = type("Broken", (), {"on_broken": handler})()
     with pytest.raises(InvalidHandler, match=complaint) as caught:
         HandlerTable.of(broken)

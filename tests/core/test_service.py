@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -252,6 +253,18 @@ def test_a_handler_that_does_not_finish_is_given_up(either_room: Room, method: s
         pending.result()
 
 
+@pytest.mark.parametrize("drain", [-1, math.nan, "x", True, [1]])
+def test_a_drain_that_is_no_fit_number_is_refused_and_the_service_goes_on(room: Room, drain: Any) -> None:
+    service = room.serve(Slow)
+    client = room.client()
+    with pytest.raises(ConfigurationError, match="drain is a number from 0 on"):
+        service.stop(drain)
+    assert service.serving
+    assert client.call("slow.echo", ["hi"]) == {"RETURN_DATA": "hi"}
+    service.stop(math.inf)
+    assert not service.serving
+
+
 def test_what_was_not_started_is_said_not_to_have_been_executed(room_alone: Room) -> None:
     service = room_alone.serve(Slow)
     client = room_alone.client()
@@ -432,7 +445,9 @@ def test_a_service_made_of_a_url_starts_again_after_a_stop() -> None:
         service.stop()
 
 
-@pytest.mark.parametrize("wrong", [{"drain": -1}, {"drain": "1"}, {"skew": None}, {"replay_capacity": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"drain": -1}, {"drain": "1"}, {"skew": None}, {"skew": math.inf}, {"replay_capacity": 0}]
+)
 def test_a_setting_that_is_no_fit_number_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
         Slow("memory://never", secret=SECRET, **wrong)

@@ -8,8 +8,8 @@ This room must not know what a command does.
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import typer
@@ -20,7 +20,8 @@ from treaty.cli import call, describe, extensions, keygen, ping, serve, watch
 from treaty.cli.demo import command as demo
 from treaty.cli.exits import ExitCode, code_for
 from treaty.cli.help import show_trailer, with_examples
-from treaty.cli.screen import let_go_of_output, name_error, one_line, show_error
+from treaty.cli.screen import broken_pipes_raised, let_go_of_output, name_error, one_line, show_error
+from treaty.cli.streams import CannotWriteError, check_output
 
 _LOG: Final = logging.getLogger("treaty.cli")
 #: The root of typer's complaints about the command line. Where it lives depends on the version.
@@ -44,14 +45,23 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         return super().get_command(ctx, cmd_name) or extensions.load(cmd_name)
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        # Help and version are printed while the command line is read.
+        with _output_lost():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: Any) -> Any:
+        with _output_lost():
+            try:
+                return self._invoke(ctx)
+            finally:
+                check_output()
+
+    def _invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort):
+        except (typer.Exit, typer.Abort, BrokenPipeError, CannotWriteError):
             raise
-        except BrokenPipeError:
-            let_go_of_output()
-            raise typer.Exit(ExitCode.UNREAD) from None
         except _COMPLAINT as complaint:
             name = ctx.invoked_subcommand
             command = self.get_command(ctx, name) if name else None
@@ -67,8 +77,23 @@ class Commands(TyperGroup):
             raise typer.Exit(code_for(error)) from None
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        super().format_help(ctx, formatter)
+        with broken_pipes_raised():
+            super().format_help(ctx, formatter)
         show_trailer(_START)
+
+
+@contextmanager
+def _output_lost() -> Iterator[None]:
+    """Where output cannot be written, end with the exit code that says so, and without complaints at the very end."""
+    try:
+        yield
+    except BrokenPipeError:
+        let_go_of_output(errors=True)
+        raise typer.Exit(ExitCode.UNREAD) from None
+    except CannotWriteError as error:
+        let_go_of_output(errors=False)
+        show_error("cannot write", f"standard output: {error.strerror}")
+        raise typer.Exit(ExitCode.UNWRITTEN) from None
 
 
 _COMMANDS: Final[tuple[tuple[str, Callable[..., None], str], ...]] = (
@@ -109,8 +134,4 @@ def _main(
 
 def run() -> None:
     """Run the command line on ``sys.argv``; ends with ``SystemExit``."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character is no reason to fail.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
     app(prog_name="treaty")

@@ -21,8 +21,7 @@ def read_params(given: str) -> Params:
     Raises:
         typer.BadParameter: unreadable, no JSON, or neither an object nor an array.
     """
-    where = {"-": "standard input"}.get(given, repr(given[1:]) if given.startswith("@") else "the argument")
-    text = _text(given)
+    where, text = _named(given), _text(given)
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -55,7 +54,13 @@ def _text(given: str) -> str | bytes:
             return sys.stdin.buffer.read()
         return Path(given[1:]).read_bytes() if given.startswith("@") else given
     except OSError as error:
-        raise typer.BadParameter(f"{given[1:]!r} cannot be read: {error.strerror}", param_hint="PARAMS") from error
+        raise typer.BadParameter(f"{_named(given)} cannot be read: {error.strerror}", param_hint="PARAMS") from error
+
+
+def _named(given: str) -> str:
+    if given == "-":
+        return "standard input"
+    return repr(given[1:]) if given.startswith("@") else "the argument"
 
 
 def _refuse_constant(name: str) -> NoReturn:

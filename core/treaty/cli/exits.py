@@ -32,6 +32,7 @@ class ExitCode(IntEnum):
     REFUSED = 5
     LOST = 6
     MISHAP = 70
+    UNWRITTEN = 74
     INTERRUPTED = 130
     UNREAD = 141
 
@@ -46,6 +47,7 @@ MEANINGS: Final[dict[ExitCode, str]] = {
     ExitCode.REFUSED: "the service refused our secret: not executed",
     ExitCode.LOST: "the connection was lost: may have been executed",
     ExitCode.MISHAP: "something unforeseen, here or in the code of a service; -v shows where",
+    ExitCode.UNWRITTEN: "standard output could not be written, such as to a full disk: may have been executed",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
     ExitCode.UNREAD: "whoever read the output has left, as with any program that SIGPIPE ends",
 }

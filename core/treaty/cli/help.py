@@ -13,19 +13,25 @@ from rich.text import Text
 from typer.core import TyperCommand
 
 from treaty.cli.exits import MEANINGS, ExitCode
-from treaty.cli.screen import out
+from treaty.cli.screen import broken_pipes_raised, out
+from treaty.cli.signals import raise_from_now_on
 
 
 class Command(TyperCommand):
-    """A command with examples in its help."""
+    """A command with examples in its help. From when it runs, Ctrl-C is an exception."""
 
     examples = ""
     meanings: Mapping[Any, str] = MEANINGS
     #: The exit code for wrong usage.
     usage: int = ExitCode.USAGE
 
+    def invoke(self, ctx: Any) -> Any:
+        raise_from_now_on()
+        return super().invoke(ctx)
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        super().format_help(ctx, formatter)
+        with broken_pipes_raised():
+            super().format_help(ctx, formatter)
         show_trailer(self.examples, self.meanings)
 
 

@@ -11,7 +11,8 @@ import logging
 import os
 import re
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import typer
@@ -42,6 +43,15 @@ def name_error(error: BaseException) -> tuple[str, str]:
     return type(error).__name__, one_line(str(error))
 
 
+@contextmanager
+def broken_pipes_raised() -> Iterator[None]:
+    """Raise ``BrokenPipeError`` where a console that is not one of ours would end the program."""
+    try:
+        yield
+    except SystemExit:
+        raise BrokenPipeError from None
+
+
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         # Rich would end the program by itself, with a code of its own.
@@ -58,10 +68,14 @@ def err() -> Console:
     return _Console(stderr=True, highlight=False)
 
 
-def let_go_of_output() -> None:
-    """Send what is still to be printed nowhere: nobody reads it, and the end of the program would complain of it."""
+def let_go_of_output(*, errors: bool) -> None:
+    """Send what is still to be printed nowhere: nobody reads it, and the end of the program would complain of it.
+
+    Args:
+        errors: also what goes to standard error.
+    """
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdout, sys.stderr) if errors else (sys.stdout,):
         with suppress(OSError):  # not a real one, so nothing is left in it
             os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
