@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from queue import Empty
 from typing import Any, Final
 
@@ -41,6 +41,8 @@ class _Hub:
         self.serving: Final[Counter[str]] = Counter()
         #: The queues of each channel's subscribers. An exchange of kombu's would never forget those that have gone.
         self.feeds: Final[dict[str, set[str]]] = {}
+        #: Requests that nobody took before the last inbox went, of each line that is there, by its address.
+        self.returned: Final[dict[str, deque[bytes]]] = {}
         self.users = 0
         self._driver: Final = driver("memory")
         self._channel: Final[Any] = self._driver.create_channel(self._driver)
@@ -67,6 +69,13 @@ class _Hub:
         except Empty:
             pass
         return None
+
+    def give_back(self, name: str) -> None:
+        """Return the requests in a queue that nobody serves any more to those who sent them."""
+        while f"{self.name}.{name}" in self._queues and (arrived := self.take(name)):
+            if arrived.reply_to in self.returned:
+                self.returned[arrived.reply_to].append(arrived.frame)
+        self.changed.notify_all()
 
     def add(self, name: str) -> None:
         """Make a queue."""
@@ -116,6 +125,7 @@ class MemoryLink(Link):
             self._queue = settings.own_name("feed", self.token)
         self._hub: Final = _join(f"{settings.host}.{settings.prefix}")
         self._unsettled = 0
+        self._returned: Final[deque[bytes]] = deque()
         self._closing = False
 
     def open(self) -> None:
@@ -124,6 +134,8 @@ class MemoryLink(Link):
                 self._hub.add(self._queue)
             if self.role.kind == "work":
                 self._hub.serving[self.role.name] += 1
+            elif self.role.kind == "replies":
+                self._hub.returned[self.address] = self._returned
             elif self.role.kind == "feed":
                 self._hub.feeds.setdefault(self.role.name, set()).add(self._queue)
 
@@ -147,6 +159,8 @@ class MemoryLink(Link):
         deadline = time.monotonic() + timeout
         with self._hub.changed:
             while not self._closing:
+                if self._returned:
+                    raise Unavailable("nobody serves this any more", frame=self._returned.popleft())
                 arrived = self._hub.take(self._queue) if self._has_place() else None
                 if arrived is not None:
                     self._unsettled += 1
@@ -165,7 +179,13 @@ class MemoryLink(Link):
             self._unsettled -= 1
             if not accepted and self.role.kind == "work":
                 self._hub.put(self._queue, arrived.frame, arrived.reply_to)
+                self._unserved()
             self._hub.changed.notify_all()
+
+    def _unserved(self) -> None:
+        """Let nothing wait in the queue of a service that has gone. What is sent later is refused."""
+        if not self._hub.serving[self.role.name]:
+            self._hub.give_back(self._queue)
 
     def close(self) -> None:
         with self._hub.changed:
@@ -174,8 +194,10 @@ class MemoryLink(Link):
             self._closing = True
             self._hub.changed.notify_all()
             if self.role.kind == "work":
-                self._hub.serving[self.role.name] -= 1  # the queue stays: what is in it goes to the next inbox
+                self._hub.serving[self.role.name] -= 1
+                self._unserved()
             elif self._queue:
+                self._hub.returned.pop(self.address, None)
                 self._hub.feeds.get(self.role.name, set()).discard(self._queue)
                 self._hub.remove(self._queue)
         _leave(self._hub)

@@ -25,6 +25,8 @@ from .settings import Settings
 
 #: The longest that one blocking pop lasts at the server: a dead connection shows when its answer is overdue.
 _POP: Final = 1.0
+#: And the shortest: one that rounds to nothing lasts for ever. With less time than this a pop does not wait.
+_SHORTEST: Final = 0.001
 #: How often a reader looks up from the socket, in case nothing else tells it that the end was closed.
 _LOOK: Final = 0.25
 #: How long to wait for an answer that must be on its way.
@@ -65,6 +67,7 @@ class RedisLink(Link):
         self._taking: Wire | None = None
         self._receiving = threading.Lock()  # held while somebody is inside receive: it owns taking
         self._popped_at: float | None = None  # when the pop that is under way was sent
+        self._patient_until = 0.0  # and how long its answer is waited for at least
         self._retry_at = 0.0
         self._places = threading.Condition()  # guards the two below
         self._unsettled = 0
@@ -170,12 +173,10 @@ class RedisLink(Link):
             while True:
                 if self._closing:
                     raise ClosedError("closed while waiting")
-                now = time.monotonic()
-                left = max(0.0, deadline - now)
-                if left >= _SOON:
-                    self._sent.look(_SOON)
+                self._sent.look(min(_SOON, max(0.0, deadline - time.monotonic())))
                 if self._sent.returned:
                     raise Unavailable("nobody serves this any more", frame=self._sent.returned.popleft())
+                left = max(0.0, deadline - time.monotonic())
                 taking = self._taking if self._popped_at is not None else self._ready_to_pop(left)
                 if taking is None:
                     if left <= 0:
@@ -226,29 +227,31 @@ class RedisLink(Link):
         return self.role.kind != "work" or self._unsettled < self.role.capacity
 
     def _pop(self, taking: Wire, left: float) -> None:
-        if left <= 0:
+        if left < _SHORTEST:
             taking.write(("RPOP", self._source))
         else:
             taking.write(("BRPOP", self._source, self._wake, f"{min(left, _POP):.3f}"))
         self._popped_at = time.monotonic()
+        # A pop that does not wait is answered at once.
+        self._patient_until = self._popped_at + (_SOON if left < _SHORTEST else 0.0)
 
     def _answer(self, taking: Wire, deadline: float) -> bytes | None:
         """What was popped. ``None``: nothing, or nothing yet and the time is up."""
         sent = self._popped_at or 0.0
-        patience = _SOON if deadline <= sent else 0.0  # a pop that does not block is answered at once
-        nudged = False
-        while not taking.ready(min(max(deadline - time.monotonic(), patience), _LOOK)):
+        until, nudged = max(deadline, self._patient_until), False
+        while not taking.ready(max(0.0, min(until - time.monotonic(), _LOOK))):
             now = time.monotonic()
             if self._closing:
                 return None  # close() takes the answer
             if now > sent + _POP + self.settings.io_timeout:
                 raise TimeoutError("no answer to a pop")
-            if now >= deadline:
+            if now >= until:
                 # Replies can wait in our socket. A request cannot: it would be held while another worker is idle.
                 if nudged or self.role.kind != "work":
                     return None
-                nudged, patience = True, _SOON
+                nudged = True
                 self._nudge()
+                until = time.monotonic() + _SOON
         return self._read_item(taking)
 
     def _read_item(self, taking: Wire) -> bytes | None:

@@ -21,6 +21,8 @@ from .settings import Settings
 #: A line looks so often whether the services that it sent to are still there, for so long after it last sent to one.
 ASK_EVERY: Final = 1.0
 _ASK_FOR: Final = 60.0
+#: How long a server is waited for that is there, however short the wait of who looks: to give up drops the connection.
+_ANSWER: Final = 0.25
 #: How many waiting requests a line looks at in one go.
 _SOME: Final = 100
 
@@ -53,7 +55,13 @@ class Sent:
         self._services[service] = time.monotonic()
 
     def look(self, timeout: float) -> None:
-        """Take back what waits for services that have gone since we sent it, if it is time to look. Never raises."""
+        """Take back what waits for services that have gone since we sent it, if it is time to look. Never raises.
+
+        When it is time depends on the last look alone: a reader may wait in slices, however short.
+
+        Args:
+            timeout: seconds to wait for the connection.
+        """
         now = time.monotonic()
         if now < self._ask_at:
             return
@@ -65,7 +73,7 @@ class Sent:
                 self._services = {service: at for service, at in self._services.items() if at > now - _ASK_FOR}
                 services = list(self._services)
                 look = (("EXISTS", presence(self._settings, service)) for service in services)
-                there = asking.ask(timeout, *look, least=timeout)
+                there = asking.ask(timeout, *look, least=_ANSWER)
                 for service, present in zip(services, there, strict=True):
                     if not present:
                         self._take_back(asking, self._settings.service_queue(service), timeout)

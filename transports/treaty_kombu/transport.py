@@ -180,7 +180,9 @@ class KombuDelivery(Delivery):
             log.warning("a reply was dropped: the request names a queue that is not for replies")
 
     def settle(self, accepted: bool = True) -> None:
-        if self._settling.acquire(blocking=False) and not (self._inbox.closed or self._inbox.foreign):
+        if not self._settling.acquire(blocking=False) or self._inbox.foreign:
+            return
+        if not accepted or not self._inbox.closed:  # what is refused is given back, even by an inbox that has closed
             self._inbox.link.settle(self._arrived, accepted)
 
 

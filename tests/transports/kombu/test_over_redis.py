@@ -29,6 +29,19 @@ def test_a_pop_under_way_loses_nothing(redis_broker: Redis, make: Callable[..., 
             delivery.settle()
 
 
+@pytest.mark.parametrize("timeout", [0.0004, 0.0011, 0.0])
+def test_no_pop_waits_for_ever(redis_broker: Redis, make: Callable[..., Transport], timeout: float) -> None:
+    """A timeout that rounds to nothing means that to a Redis: its answer would be overdue in six seconds."""
+    transport = make(redis_broker.url)
+    with connected(transport.dial()) as line:
+        taking: Any = line.link._taking  # type: ignore[attr-defined]
+        assert line.receive(0.05) is None
+        for _ in range(20):
+            assert line.receive(timeout) is None
+            if line.link._popped_at is not None:  # type: ignore[attr-defined]
+                assert taking.ready(2)  # the server has come to an end with it
+
+
 def test_closing_under_load_gives_requests_back(redis_broker: Redis, make: Callable[..., Transport]) -> None:
     transport = make(redis_broker.url)
     sent, taken = 60, []

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from treaty import Transport, Unavailable
+from treaty import Client, Transport, Unavailable
+from treaty_kombu.redis_sent import ASK_EVERY
 
-from .outside import Redis
+from .outside import Redis, eventually
 
 
 def test_what_a_service_left_in_its_queue_comes_back(
@@ -64,3 +67,45 @@ def test_what_was_sent_to_a_killed_service_comes_back_in_time(
         assert caught.value.frame == b"to the dead"
         with transport.serve("echo") as inbox:
             assert inbox.receive(0.1) is None
+
+
+def test_it_comes_back_as_soon_to_whoever_receives_in_slices(
+    redis_broker: Redis, make: Callable[..., Transport]
+) -> None:
+    """A client reads in slices of 0.05 s: when it is time to look does not depend on how long one receive may wait."""
+    transport = make(redis_broker.url)
+    with transport.dial() as line:
+        with transport.serve("echo"):
+            line.send("echo", b"left", 5)
+        absence = transport.guarantees.notices_absence
+        assert absence is not None
+        deadline = time.monotonic() + absence
+        with pytest.raises(Unavailable) as caught:
+            while time.monotonic() < deadline:
+                assert line.receive(0.05) is None
+        assert caught.value.frame == b"left"
+
+
+def test_calls_left_by_a_service_that_stops_end_as_unavailable(
+    redis_broker: Redis, make: Callable[..., Transport]
+) -> None:
+    transport = make(redis_broker.url)
+    with Client(transport, secret="s" * 32) as client:
+        with transport.serve("echo"):
+            pending = client.send("echo.any", timeout=20)
+            eventually(lambda: pending.call and pending.call.sent)
+        with pytest.raises(Unavailable, match="not executed"):
+            pending.result(transport.guarantees.notices_absence)
+
+
+def test_a_look_is_rare(redis_broker: Redis, make: Callable[..., Transport]) -> None:
+    """It costs a round trip, and a client that is busy receives thousands of times a second."""
+    with make(redis_broker.url) as transport, transport.dial() as line, transport.serve("echo"):
+        line.send("echo", b"x", 5)
+        asking: Any = line.link._asking  # type: ignore[attr-defined]
+        asked, ask = [], asking.ask
+        asking.ask = lambda *what, **more: asked.append(what) or ask(*what, **more)
+        started = time.monotonic()
+        for _ in range(200):
+            assert line.receive(0.001) is None
+        assert len(asked) <= 2 + (time.monotonic() - started) / ASK_EVERY
