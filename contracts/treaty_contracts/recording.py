@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import count
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from treaty import Delivery, Inbox, Line, Transport
 from treaty_contracts.expect import Violated, said, shown
@@ -76,9 +76,18 @@ class Trace:
         Raises:
             Violated: it is something else.
         """
-        if isinstance(frame, bytes):
-            return frame
-        found = Violated(f"bytes, as the frame that arrives at {end}", f"{type(frame).__name__}: {shown(frame)}")
+        fits: bytes = self.of_kind(bytes, frame, f"bytes, as the frame that arrives at {end}")
+        return fits
+
+    def of_kind(self, kind: type, given: Any, expected: str) -> Any:
+        """Return what a transport gave, which must be of a kind.
+
+        Raises:
+            Violated: it is something else.
+        """
+        if isinstance(given, kind):
+            return given
+        found = Violated(expected, f"{type(given).__name__}: {shown(given)}")
         self.misfit = self.misfit or found
         raise found
 
@@ -186,6 +195,7 @@ class _Inbox(WrappedInbox):
         return self._trace.operations.awaited(self._end, timeout, lambda: super(_Inbox, self).receive(timeout))
 
     def delivery(self, inner: Delivery) -> Delivery:
+        self._trace.of_kind(Delivery, inner, f"a treaty.Delivery or None, as what receive of {self._end} returns")
         self._trace.add(self._end, "in", "receive", self._trace.fitting(self._end, inner.frame))
         return _Delivery(inner, self._trace, self._end)
 
@@ -212,7 +222,9 @@ class Recorder(WrappedTransport):
 
     def dial(self) -> Line:
         end = self._trace.end("line")
-        return self._log.making(self._name, "dial", (), end, lambda: _Line(self.inner.dial(), self._trace, end))
+        return self._log.making(
+            self._name, "dial", (), end, lambda: _Line(self._fitting(Line, "dial", self.inner.dial()), self._trace, end)
+        )
 
     def serve(self, service: str, capacity: int = 1) -> Inbox:
         end = self._trace.end("inbox")
@@ -221,7 +233,7 @@ class Recorder(WrappedTransport):
             "serve",
             (service, capacity),
             end,
-            lambda: _Inbox(self.inner.serve(service, capacity), self._trace, end),
+            lambda: _Inbox(self._fitting(Inbox, "serve", self.inner.serve(service, capacity)), self._trace, end),
         )
 
     def publish(self, channel: str, frame: bytes) -> None:
@@ -231,8 +243,15 @@ class Recorder(WrappedTransport):
     def subscribe(self, channel: str) -> Inbox:
         end = self._trace.end("feed")
         return self._log.making(
-            self._name, "subscribe", (channel,), end, lambda: _Inbox(self.inner.subscribe(channel), self._trace, end)
+            self._name,
+            "subscribe",
+            (channel,),
+            end,
+            lambda: _Inbox(self._fitting(Inbox, "subscribe", self.inner.subscribe(channel)), self._trace, end),
         )
 
     def close(self) -> None:
         self._log.done(self._name, "close", (), super().close)
+
+    def _fitting(self, kind: type, verb: str, made: Any) -> Any:
+        return self._trace.of_kind(kind, made, f"a treaty.{kind.__name__}, as what {verb} returns")

@@ -21,6 +21,7 @@ import msgspec
 from hypothesis.errors import Flaky, HypothesisException
 
 from treaty import TreatyError
+from treaty_contracts import recording, wrapping
 from treaty_contracts.expect import Violated, plain, said
 from treaty_contracts.isolation import FAULT, GRACE, MEDDLED, Ended, in_child
 from treaty_contracts.kinds import KINDS, AnyTarget, before, kind_of
@@ -38,6 +39,7 @@ AGAIN: Final = 2
 _HERE: Final = str(Path(__file__).parent)
 _STACK: Final = 60
 _OPEN: Final = (Status.UNVERIFIED, Status.ABSENT)
+_PRINTED: Final = "something was printed while it ran"
 #: That many rules have used up the second that it takes to prepare for them.
 _MANY: Final = 16
 
@@ -138,7 +140,7 @@ class Run:
         other = self._other(rule)
         if other is not None:
             done = self.outcomes[other.id]
-            if rule.hooks and done.status is Status.PASSED and done.warnings:
+            if rule.hooks and done.status is Status.PASSED and _more_holds(done):
                 # What evidently holds is not got rid of by declaring it away.
                 return self._unverified(rule, f"{other.id} saw that more holds than is declared: declare it")
             return msgspec.structs.replace(done, rule=rule.id, ran=done.ran or done.rule)
@@ -176,6 +178,11 @@ class Run:
             ) from None
 
 
+def _more_holds(outcome: Outcome) -> bool:
+    """Whether a refusal rule warned, other than of what was printed, which says nothing about the transport."""
+    return any(not warning.startswith(_PRINTED) for warning in outcome.warnings)
+
+
 def _profile(name: str) -> Profile:
     if name not in PROFILES:
         raise SetupError(f"there is no profile {name!r}: use one of {', '.join(PROFILES)}")
@@ -210,7 +217,7 @@ def run_isolated(target: AnyTarget, rule: Rule, profile: Profile, seed: int = 0)
             violation = msgspec.structs.replace(violation, notes=(*violation.notes, *printed))
         warnings = outcome.warnings
         if outcome.status is Status.PASSED and printed:
-            warnings = (*warnings, f"something was printed while it ran: {ended.printed.rpartition(chr(10))[2]}")
+            warnings = (*warnings, f"{_PRINTED}: {ended.printed.rpartition(chr(10))[2]}")
         return msgspec.structs.replace(outcome, violation=violation, warnings=warnings)
     if ended.end == f"exit code {FAULT}":
         return Outcome(
@@ -361,7 +368,10 @@ def _is_ours(raised: BaseException) -> bool:
     if isinstance(raised, TreatyError):
         return False
     last = traceback.extract_tb(raised.__traceback__)[-1:]
-    return bool(last) and last[0].filename.startswith(_HERE) and "zoo" not in Path(last[0].filename).parts
+    # What only hands on to the target raises when that cannot be called like this, or is no such thing.
+    handing_on = {recording.__file__, wrapping.__file__}
+    ours = [one for one in last if one.filename.startswith(_HERE) and one.filename not in handing_on]
+    return bool(ours) and "zoo" not in Path(ours[0].filename).parts
 
 
 def _stacks() -> str:

@@ -19,6 +19,7 @@ import typer
 
 from treaty.cli.screen import show_error, show_warning
 from treaty.cli.signals import raising
+from treaty.cli.streams import CannotWriteError
 from treaty_contracts import host, session
 from treaty_contracts.baseline import Known, read, sort_out
 from treaty_contracts.cli.asked import asked
@@ -143,6 +144,8 @@ def check(
     except SetupError as error:  # a file, as all that is wrong with a target is told as an event
         show_error("set-up", str(error))
         raise typer.Exit(ExitCode.SETUP) from None
+    except (BrokenPipeError, CannotWriteError):
+        raise  # it is about standard output, and the program deals with that
     except Exception as error:
         _LOG.debug("the command failed", exc_info=True)
         show_error("the contract suite is at fault", f"{type(error).__name__}: {error}")

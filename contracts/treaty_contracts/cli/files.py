@@ -6,6 +6,7 @@ It must not know sessions, nor what stands in the files.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -45,6 +46,7 @@ class Files:
     ) -> None:
         _differ({"--baseline": baseline, "--json": json, "--junit": junit, "--badge": badge, "--scripts": scripts})
         self._junit, self._badge, self._scripts = junit, badge, scripts
+        self._names: dict[str, str] = {}
         self._report = json
         self._json: IO[bytes] | None = None
         if scripts is not None:
@@ -76,10 +78,18 @@ class Files:
                     *(f"    {line}".rstrip() for line in done.splitlines()),
                 ]
             )
-        path = self._scripts / f"{_PLAIN.sub('-', outcome.target)}-{outcome.rule}.py"
+        path = self._scripts / f"{self._plain(outcome.target)}-{outcome.rule}.py"
         with _written(path):
             path.write_text(program, "utf-8")
-        return f"  script: python {path}"
+        # From where the command was started, where it found the target, too.
+        return f"  script: PYTHONPATH=. python {shlex.quote(str(path))}"
+
+    def _plain(self, target: str) -> str:
+        """Return the name of a target as part of a file's, different from that of any other one."""
+        name = _PLAIN.sub("-", target)
+        while self._names.setdefault(name, target) != target:
+            name += "_"
+        return name
 
     def end(self, reports: Sequence[Report]) -> list[str]:
         """Write what is written at the end, and return what there is to say about it."""

@@ -103,8 +103,14 @@ def test_a_look_is_rare(redis_broker: Redis, make: Callable[..., Transport]) -> 
     with make(redis_broker.url) as transport, transport.dial() as line, transport.serve("echo"):
         line.send("echo", b"x", 5)
         asking: Any = line.link._asking  # type: ignore[attr-defined]
-        asked, ask = [], asking.ask
-        asking.ask = lambda *what, **more: asked.append(what) or ask(*what, **more)
+        asked: list[object] = []
+        ask = asking.ask
+
+        def counting(*what: Any, **more: Any) -> Any:
+            asked.append(what)
+            return ask(*what, **more)
+
+        asking.ask = counting
         started = time.monotonic()
         for _ in range(200):
             assert line.receive(0.001) is None
