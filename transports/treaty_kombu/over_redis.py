@@ -20,7 +20,7 @@ from .envelope import pack, unpack
 from .link import Arrived, Link, Pulse, Role, log
 from .redis_feed import RedisFeed
 from .redis_sent import ASK_EVERY, Sent, presence
-from .redis_wire import Broker, Wire
+from .redis_wire import Broker, Wire, pass_on
 from .settings import Settings
 
 #: The longest that one blocking pop lasts at the server: a dead connection shows when its answer is overdue.
@@ -218,6 +218,7 @@ class RedisLink(Link):
             if self._taking is not None:
                 self._taking.connect(timeout)
         except Unavailable as error:  # failing again is no error: the loss was reported
+            pass_on(error)
             log.debug("%s", error)
             self._retry_at = time.monotonic() + random.uniform(0.1, 0.5)
             return None

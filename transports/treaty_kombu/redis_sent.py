@@ -15,7 +15,7 @@ from treaty import TransportError
 
 from .envelope import unpack
 from .link import log, text
-from .redis_wire import Wire
+from .redis_wire import Wire, pass_on
 from .settings import Settings
 
 #: A line looks so often whether the services that it sent to are still there, for so long after it last sent to one.
@@ -52,10 +52,13 @@ class Sent:
 
     def note(self, service: str) -> None:
         """Something goes to a service. Called by who has the turn."""
-        self._services[service] = time.monotonic()
+        now = time.monotonic()
+        if not self._services:
+            self._ask_at = now + ASK_EVERY  # most are answered by then
+        self._services[service] = now
 
     def look(self, timeout: float) -> None:
-        """Take back what waits for services that have gone since we sent it, if it is time to look. Never raises.
+        """Take back what waits for services that have gone since we sent it, if it is time to look.
 
         When it is time depends on the last look alone: a reader may wait in slices, however short.
 
@@ -78,6 +81,7 @@ class Sent:
                     if not present:
                         self._take_back(asking, self._settings.service_queue(service), timeout)
         except TransportError as error:  # whoever sends or receives next reports it, if it lasts
+            pass_on(error)
             log.debug("looking after what was sent: %s", text(error))
 
     def _take_back(self, asking: Wire, queue: str, timeout: float) -> None:

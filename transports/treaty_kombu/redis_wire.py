@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from treaty import ConnectionLost, Unavailable
+from treaty import ConnectionLost, TransportError, Unavailable
 
 from .link import driver, log, text
 from .settings import Settings
@@ -17,6 +17,7 @@ from .settings import Settings
 _ANSWER: Final = 1.0
 #: And a new connection is given at least this long, instead of one that broke while idle.
 _LEAST: Final = 0.05
+_DRIVERS: Final = ("treaty", "kombu", "redis")
 
 
 class Broker:
@@ -30,6 +31,7 @@ class Broker:
     def __init__(self, settings: Settings, timeout: float) -> None:
         self._settings: Final = settings
         self.shown: Final = settings.shown
+        self._wires: Final[list[Wire]] = []
         self._driver: Final = driver(
             "redis",
             hostname=settings.host,
@@ -58,14 +60,20 @@ class Broker:
         limit = _bounded(timeout, self._settings)
         self.pool.connection_kwargs.update(socket_connect_timeout=limit, socket_timeout=limit)
         try:
-            connection = self.pool.get_connection()
+            # Not one from the pool: it may have been made for somebody in more of a hurry, and failed.
+            connection = self.pool.connection_class(**self.pool.connection_kwargs)
+            connection.connect()
             be_patient(connection, self._settings)
-            return Wire(connection, self.channel.ResponseError, self._settings)
         except Exception as error:
             raise Unavailable(f"cannot connect to {self.shown}: {text(error)}") from error
+        made = Wire(connection, self.channel.ResponseError, self._settings)
+        self._wires.append(made)
+        return made
 
     def close(self) -> None:
         """Close every connection, and the descriptor that kombu would wait with, which it leaves to the collector."""
+        for wire in self._wires:
+            wire.close()
         self._driver.close_connection(self._driver)
         self._driver.cycle.poller.close()
 
@@ -168,10 +176,21 @@ class Wire:
             try:
                 stale = self.ready(0)
             except Exception as error:
+                pass_on(error)
                 log.debug("a connection to %s was closed while idle: %s", self._shown, text(error))
                 stale = True
             if stale:
                 self.drop()
+
+
+def pass_on(error: Exception) -> None:
+    """Raise an error that is about to be put aside, if it is no trouble with a connection.
+
+    What the program's own signal handler raises may strike anywhere, and is the program's.
+    """
+    cause = error.__cause__ if isinstance(error, TransportError) else error
+    if not isinstance(cause, OSError | None) and type(cause).__module__.partition(".")[0] not in _DRIVERS:
+        raise error
 
 
 def _bounded(timeout: float, settings: Settings) -> float:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from treaty import ClosedError, ConnectionLost, Transport, TransportError, Unavailable
+from treaty_contracts.relay import Relay
+from treaty_kombu.redis_wire import Broker
+from treaty_kombu.settings import read_url
 
 from .load import TIMEOUT, under_load
 from .outside import Redis, connected, echo, eventually
@@ -40,6 +44,25 @@ def test_no_pop_waits_for_ever(redis_broker: Redis, make: Callable[..., Transpor
             assert line.receive(timeout) is None
             if line.link._popped_at is not None:  # type: ignore[attr-defined]
                 assert taking.ready(2)  # the server has come to an end with it
+
+
+def test_who_was_in_a_hurry_leaves_no_hurry_behind(redis_broker: Redis, prefix: str) -> None:
+    """A receiver that connects has less time than a sender who waits beside it."""
+    settings = read_url(redis_broker.url, prefix=prefix)
+    relay = Relay((settings.host, settings.port))
+    broker = Broker(replace(settings, port=int(relay.address[1])), 5)
+    try:
+        assert broker.wire(5).ask(5, ("PING",)) == [b"PONG"]
+        relay.stall()
+        with pytest.raises(Unavailable):
+            broker.wire(0.05)
+        resuming = threading.Timer(0.3, relay.resume)
+        resuming.start()
+        assert broker.wire(5).ask(5, ("PING",)) == [b"PONG"]
+        resuming.join()
+    finally:
+        broker.close()
+        relay.close()
 
 
 def test_closing_under_load_gives_requests_back(redis_broker: Redis, make: Callable[..., Transport]) -> None:
