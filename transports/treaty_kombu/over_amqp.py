@@ -150,11 +150,13 @@ class AmqpLink(Link):
         """The same for one who sends; and whoever waits for answers is still to be told, since they may never come.
 
         One that is between two waits is back in a moment. If nobody has come when the next request is sent on another
-        connection, nobody waits.
+        connection, nobody waits. Until then, those who send after the first one have lost nothing: theirs is not sent.
         """
         loss = self._loss
         if loss is None or (self._told and not self._receiving.locked()):
             return
+        if self._told:
+            raise Unavailable(f"not sent, as who waits for answers is still to hear of it: {loss}") from loss.__cause__
         self._told = True
         if self._receiving.locked() or self._owed:
             raise ConnectionLost(str(loss)) from loss.__cause__

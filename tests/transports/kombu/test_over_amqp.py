@@ -158,6 +158,33 @@ def test_a_loss_that_a_sender_finds_is_told_to_whoever_waits(
         assert line.receive(0.1) is None
 
 
+def test_a_loss_ends_no_request_that_was_not_sent(
+    rabbit: Rabbit, make: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only one sender finds it; those who come before the reader was told have sent nothing."""
+    transport = make(rabbit.url)
+    with transport.serve("echo") as inbox, connected(transport.dial()) as line:
+        link: Any = line.link  # type: ignore[attr-defined]
+
+        def fail(*_: Any) -> None:
+            raise ConnectionResetError("reset")
+
+        with link._receiving:  # as somebody who is slow to hear
+            with monkeypatch.context() as broken:
+                broken.setattr(link._wire, "request", fail)
+                with pytest.raises(ConnectionLost, match="reset"):
+                    line.send("echo", b"1", 5)
+            for frame in (b"2", b"3"):
+                with pytest.raises(Unavailable, match="not sent"):
+                    line.send("echo", frame, 5)
+        losses(line.receive)
+        line.send("echo", b"4", 5)
+        delivery = inbox.receive(5)
+        assert delivery is not None
+        assert delivery.frame == b"4"
+        delivery.settle()
+
+
 # ---- a broker of our own, which is hurt --------------------------------------------------------------------------
 
 
