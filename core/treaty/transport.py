@@ -92,7 +92,8 @@ class Guarantees(Struct, frozen=True, kw_only=True):
     competing_workers: bool
     #: Do the frames of one line reach a single inbox, and those of one delivery their line, in the order sent?
     ordered: bool
-    #: Seconds within which a frame for a service that nobody serves becomes ``Unavailable``; ``None``: never noticed.
+    #: Seconds, 20 at most, within which a frame for a service that nobody serves becomes ``Unavailable``; ``None``: it is
+    #: never noticed, or later than that.
     notices_absence: float | None
     #: Do requests that were queued while nobody served reach the next inbox?
     survives_restart: bool

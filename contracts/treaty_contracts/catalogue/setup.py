@@ -31,6 +31,8 @@ from treaty_contracts.bench import Bench
 from treaty_contracts.registry import QUESTIONS, Level, rule
 
 _SMALLEST_LIMIT: Final = 64 * 1024
+#: Who notices later than that is no help to calls, which have 10 seconds where nothing else is said: that is a ``None``.
+_LONGEST: Final = 20.0
 #: Characters of the longest name.
 _LONGEST: Final = 64
 #: Standard output and standard error.
@@ -101,8 +103,10 @@ def declaration_is_complete(bench: Bench) -> None:
         bench.expect.that(isinstance(one, Guarantees), "guarantees is a treaty.Guarantees", type(one).__name__)
         for question in QUESTIONS:
             answer = getattr(one, question)
-            fits = _is_time(answer) if question == "notices_absence" else isinstance(answer, bool)
-            bench.expect.that(fits, f"an answer to {question} of the declared type", repr(answer))
+            wanted, fits = "yes or no", isinstance(answer, bool)
+            if question == "notices_absence":
+                wanted, fits = f"None, or seconds from 0 to {_LONGEST:g}", _is_time(answer)
+            bench.expect.that(fits, f"{question}: {wanted}", repr(answer))
         limit = one.max_frame
         fits = isinstance(limit, int) and not isinstance(limit, bool) and limit >= _SMALLEST_LIMIT
         bench.expect.that(fits, f"max_frame is a number of bytes, {_SMALLEST_LIMIT:,} or more", repr(limit))
@@ -217,7 +221,9 @@ def bursts_arrive_once(bench: Bench) -> None:
 
 
 def _is_time(answer: object) -> bool:
-    return answer is None or (isinstance(answer, int | float) and not isinstance(answer, bool) and answer >= 0)
+    return answer is None or (
+        isinstance(answer, int | float) and not isinstance(answer, bool) and 0 <= answer <= _LONGEST
+    )
 
 
 def _wait(receive: Callable[[float], object], seconds: float) -> None:
