@@ -32,7 +32,7 @@ from treaty_contracts.registry import QUESTIONS, Level, rule
 
 _SMALLEST_LIMIT: Final = 64 * 1024
 #: Who notices later than that is no help to calls, which have 10 seconds where nothing else is said: that is a ``None``.
-_LONGEST: Final = 20.0
+_LATEST: Final = 20.0
 #: Characters of the longest name.
 _LONGEST: Final = 64
 #: Standard output and standard error.
@@ -105,7 +105,7 @@ def declaration_is_complete(bench: Bench) -> None:
             answer = getattr(one, question)
             wanted, fits = "yes or no", isinstance(answer, bool)
             if question == "notices_absence":
-                wanted, fits = f"None, or seconds from 0 to {_LONGEST:g}", _is_time(answer)
+                wanted, fits = f"None, or seconds from 0 to {_LATEST:g}", _is_time(answer)
             bench.expect.that(fits, f"{question}: {wanted}", repr(answer))
         limit = one.max_frame
         fits = isinstance(limit, int) and not isinstance(limit, bool) and limit >= _SMALLEST_LIMIT
@@ -222,7 +222,7 @@ def bursts_arrive_once(bench: Bench) -> None:
 
 def _is_time(answer: object) -> bool:
     return answer is None or (
-        isinstance(answer, int | float) and not isinstance(answer, bool) and 0 <= answer <= _LONGEST
+        isinstance(answer, int | float) and not isinstance(answer, bool) and 0 <= answer <= _LATEST
     )
 
 
