@@ -111,9 +111,10 @@ def test_a_child_cannot_wait_for_a_call_of_its_parent(room: Room) -> None:
 def test_a_child_cannot_end_a_call_of_its_parent_nor_tell_whether_it_is_over(room: Room) -> None:
     service = room.serve(Slow)
     client = room.client()
-    over, pending = client.send("slow.echo", ["hi"]), client.send("slow.wait")
-    service.gate.await_arrival()
+    over = client.send("slow.echo", ["hi"])
     answer = over.result()
+    pending = client.send("slow.wait")
+    service.gate.await_arrival()
 
     def try_to_end() -> None:
         for _ in range(2):
