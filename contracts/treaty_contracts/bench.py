@@ -178,7 +178,7 @@ class Bench(Workbench):
         while not marked and delivery is not None and delivery.redelivered and self.guarantees.redelivers:
             delivery.settle()
             delivery = inbox.receive(max(0.0, until - time.monotonic()))
-        came = f"nothing in {self.times.arrive:g} s{self._failed()}"
+        came = "" if delivery is not None else f"nothing in {self.times.arrive:g} s{self._failed()}"
         self.expect.that(delivery is not None, f"{what} arrives at the inbox", came)
         assert delivery is not None
         return delivery

@@ -37,6 +37,8 @@ FIRST: Final = KINDS[TRANSPORT].first
 #: How often a rule that failed is run again, to tell what always fails from what sometimes does.
 AGAIN: Final = 2
 _HERE: Final = str(Path(__file__).parent)
+#: What only hands on to the target raises when that cannot be called like this, or is no such thing.
+_HANDING_ON: Final = frozenset({recording.__file__, wrapping.__file__})
 _STACK: Final = 60
 _OPEN: Final = (Status.UNVERIFIED, Status.ABSENT)
 _PRINTED: Final = "something was printed while it ran"
@@ -68,7 +70,6 @@ class Run:
         self._isolated = isolated
         self._kind = kind_of(target)
         self._guarantees: msgspec.Struct | None = None
-        self._begun = 0
 
     def judge(self, rule: Rule) -> Outcome:
         """Return the verdict on one rule; the rules that it requires are judged first."""
@@ -92,8 +93,7 @@ class Run:
         """Run a rule, whatever it requires."""
         if not self._isolated:
             return run_rule(self.target, rule, self.profile, self.seed)
-        self._begun += 1
-        prepare(self._begun)
+        prepare(len(self.outcomes))
         return run_isolated(self.target, rule, self.profile, self.seed)
 
     def confirm(self, rule: Rule) -> Outcome:
@@ -368,10 +368,9 @@ def _is_ours(raised: BaseException) -> bool:
     if isinstance(raised, TreatyError):
         return False
     last = traceback.extract_tb(raised.__traceback__)[-1:]
-    # What only hands on to the target raises when that cannot be called like this, or is no such thing.
-    handing_on = {recording.__file__, wrapping.__file__}
-    ours = [one for one in last if one.filename.startswith(_HERE) and one.filename not in handing_on]
-    return bool(ours) and "zoo" not in Path(ours[0].filename).parts
+    if not last or last[0].filename in _HANDING_ON:
+        return False
+    return last[0].filename.startswith(_HERE) and "zoo" not in Path(last[0].filename).parts
 
 
 def _stacks() -> str:

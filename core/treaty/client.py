@@ -65,8 +65,7 @@ class Client(Resource):
     ) -> None:
         super().__init__()
         self.timeout = _checked_timeout(timeout)
-        if isinstance(max_open, bool) or not isinstance(max_open, int) or max_open < 1:
-            raise ConfigurationError(f"max_open is a whole number from 1 on, not {max_open!r}")
+        check_count("max_open", max_open)
         self._keyring, self._no_secret = _usable(secret)
         self._transport, self._owned = open_transport(transport)
         self._switchboard = (
@@ -375,6 +374,16 @@ def _left(until: float, otherwise: str) -> float:
     if left <= 0:
         raise DeadlineExceeded(otherwise)
     return left
+
+
+def check_count(name: str, number: int) -> None:
+    """Refuse what is no number of things. For ``Service``, too.
+
+    Raises:
+        ConfigurationError: it is no whole number, or below 1.
+    """
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ConfigurationError(f"{name} is a whole number from 1 on, not {number!r}")
 
 
 def _checked_timeout(timeout: float) -> float:

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from typing import Any, ClassVar, Final, Self
 
-from treaty.client import Client
+from treaty.client import Client, check_count
 from treaty.driving import present
 from treaty.engine import SKEW_MS, Answerer
 from treaty.errors import ConfigurationError, ForkedError, InvalidSecret
@@ -64,8 +64,7 @@ class Service:
         if not self.name:
             raise ConfigurationError(f'{type(self).__name__} has no name: write name = "..." in the class')
         check_name(self.name)
-        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-            raise ConfigurationError(f"concurrency is a whole number from 1 on, not {concurrency!r}")
+        check_count("concurrency", concurrency)
         for name, number, least in (("drain", drain, 0), ("skew", skew, 0), ("replay_capacity", replay_capacity, 1)):
             _check_number(name, number, least)
         if math.isinf(skew):

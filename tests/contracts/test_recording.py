@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import treaty_memory
-from treaty import ClosedError, Line, Unavailable
+from treaty import ClosedError, Delivery, Inbox, Line, Transport, Unavailable
+from treaty_contracts import Status, Target, explain, find
+from treaty_contracts.profile import PROFILES
 from treaty_contracts.recording import Recorder, Trace
-from treaty_contracts.wrapping import WrappedLine, WrappedTransport
+from treaty_contracts.runner import run_rule
+from treaty_contracts.wrapping import WrappedInbox, WrappedLine, WrappedTransport
+
+MEMORY = Target(name="memory", open=lambda context: treaty_memory.connect(f"memory://{context.namespace}"))
+QUICK = PROFILES["quick"]
 
 
 class Refusing(WrappedLine):
@@ -50,3 +58,45 @@ def test_what_was_raised_stands_among_the_frames() -> None:
     ]
     trace.restart()
     assert trace.lines() == ()
+
+
+class Strange(WrappedTransport):
+    """Not finished: what it gives, or how it can be called, is not what the interface says."""
+
+    def __init__(self, inner: Transport, **odd: Any) -> None:
+        super().__init__(inner)
+        vars(self).update(odd)
+
+
+@pytest.mark.parametrize(
+    ("odd", "expected", "observed"),
+    [
+        ({"dial": lambda: None}, "a treaty.Line, as what dial returns", "NoneType: None"),
+        ({"dial": lambda: "line-1"}, "a treaty.Line, as what dial returns", "str: line-1"),
+        ({"serve": lambda _: None}, "no exception here", "TypeError: "),
+        ({"serve": lambda *_: 7}, "a treaty.Inbox, as what serve returns", "int: 7"),
+    ],
+)
+def test_what_is_not_finished_is_no_fault_of_the_suite(odd: dict[str, Any], expected: str, observed: str) -> None:
+    strange = Target(name="strange", open=lambda context: Strange(MEMORY.open(context), **odd), time_scale=0.05)
+    outcome = run_rule(strange, find("SETUP-001"), QUICK)
+    assert outcome.status is Status.FAILED, explain(outcome)
+    assert outcome.violation is not None
+    assert outcome.violation.expected == expected
+    assert outcome.violation.observed.startswith(observed)
+
+
+def test_a_delivery_that_is_none_is_a_violation() -> None:
+    class Plain(WrappedInbox):
+        def delivery(self, inner: Delivery) -> Any:
+            return inner.frame
+
+    class Frames(WrappedTransport):
+        def inbox(self, inner: Inbox, service: str) -> Inbox:
+            return Plain(inner)
+
+    frames = Target(name="frames", open=lambda context: Frames(MEMORY.open(context)), time_scale=0.05)
+    outcome = run_rule(frames, find("SETUP-001"), QUICK)
+    assert outcome.status is Status.FAILED, explain(outcome)
+    assert outcome.violation is not None
+    assert outcome.violation.expected.startswith("a treaty.Delivery or None, as what receive of inbox-")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import treaty_memory
 import treaty_zmq.contract
-from treaty import Delivery, FrameTooLarge, Guarantees, Inbox, Line, Transport, Unavailable, Unsupported
+from treaty import FrameTooLarge, Guarantees, Inbox, Line, Transport, Unavailable, Unsupported
 from treaty.transport import check_name
 from treaty_contracts import Context, Level, Rule, SetupError, Status, Target, contract, explain, find, registry, rules
 from treaty_contracts.bench import Bench
@@ -26,7 +26,7 @@ from treaty_contracts.recording import Trace
 from treaty_contracts.runner import Run, run_rule
 from treaty_contracts.target import HOOKS, Nothing
 from treaty_contracts.verdict import Outcome
-from treaty_contracts.wrapping import WrappedInbox, WrappedLine, WrappedTransport
+from treaty_contracts.wrapping import WrappedLine, WrappedTransport
 from treaty_contracts.zoo import animals
 
 MEMORY = Target(name="memory", open=lambda context: treaty_memory.connect(f"memory://{context.namespace}"))
@@ -251,48 +251,6 @@ def test_what_does_not_arrive_was_perhaps_never_sent() -> None:
     violation = run_rule(mute, find("CALL-002"), QUICK).violation
     assert violation is not None
     assert re.fullmatch(r"nothing in 0\.2 s; the call of \S+ ended with Unavailable: .*no way out", violation.observed)
-
-
-class Strange(WrappedTransport):
-    """Not finished: what it gives, or how it can be called, is not what the interface says."""
-
-    def __init__(self, inner: Transport, **odd: Any) -> None:
-        super().__init__(inner)
-        vars(self).update(odd)
-
-
-@pytest.mark.parametrize(
-    ("odd", "expected", "observed"),
-    [
-        ({"dial": lambda: None}, "a treaty.Line, as what dial returns", "NoneType: None"),
-        ({"dial": lambda: "line-1"}, "a treaty.Line, as what dial returns", "str: line-1"),
-        ({"serve": lambda _: None}, "no exception here", "TypeError: "),
-        ({"serve": lambda *_: 7}, "a treaty.Inbox, as what serve returns", "int: 7"),
-    ],
-)
-def test_what_is_not_finished_is_no_fault_of_the_suite(odd: dict[str, Any], expected: str, observed: str) -> None:
-    strange = Target(name="strange", open=lambda context: Strange(MEMORY.open(context), **odd), time_scale=0.05)
-    outcome = run_rule(strange, find("SETUP-001"), QUICK)
-    assert outcome.status is Status.FAILED, explain(outcome)
-    assert outcome.violation is not None
-    assert outcome.violation.expected == expected
-    assert outcome.violation.observed.startswith(observed)
-
-
-def test_a_delivery_that_is_none_is_a_violation() -> None:
-    class Plain(WrappedInbox):
-        def delivery(self, inner: Delivery) -> Any:
-            return inner.frame
-
-    class Frames(WrappedTransport):
-        def inbox(self, inner: Inbox, service: str) -> Inbox:
-            return Plain(inner)
-
-    frames = Target(name="frames", open=lambda context: Frames(MEMORY.open(context)), time_scale=0.05)
-    outcome = run_rule(frames, find("SETUP-001"), QUICK)
-    assert outcome.status is Status.FAILED, explain(outcome)
-    assert outcome.violation is not None
-    assert outcome.violation.expected.startswith("a treaty.Delivery or None, as what receive of inbox-")
 
 
 def test_what_a_refusal_prints_does_not_say_that_more_holds() -> None:

@@ -325,8 +325,6 @@ class RedisLink(Link):
             self._pulse.stop()
         with self._lock:
             broker, self._broker, self._asking = self._broker, None, None
-            if self._taking is not None:
-                self._taking.close()
         if broker is not None:
             broker.close()
 

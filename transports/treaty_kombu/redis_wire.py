@@ -60,11 +60,11 @@ class Broker:
         limit = _bounded(timeout, self._settings)
         self.pool.connection_kwargs.update(socket_connect_timeout=limit, socket_timeout=limit)
         try:
-            # Not one from the pool: it may have been made for somebody in more of a hurry, and failed.
-            connection = self.pool.connection_class(**self.pool.connection_kwargs)
-            connection.connect()
+            connection = self.pool.get_connection()
             be_patient(connection, self._settings)
         except Exception as error:
+            # The pool would hand the one that failed to whoever comes next, with as little time as it had here.
+            self.pool.reset()
             raise Unavailable(f"cannot connect to {self.shown}: {text(error)}") from error
         made = Wire(connection, self.channel.ResponseError, self._settings)
         self._wires.append(made)

@@ -248,8 +248,7 @@ def idle_transport_holds_nothing(bench: Bench) -> None:
     for transport in warm:
         transport.close()
     # What ends a little later must not hide what comes next; what stays for good is judged by another rule.
-    until(lambda: not held() - cold, bench.times.slack / 4)
-    before = held()
+    before = held_beside(cold, bench.times.slack / 4)
     idle = opened()
     holds_nothing("while transports are open that were never used")
     for _ in range(bench.profile.rounds):

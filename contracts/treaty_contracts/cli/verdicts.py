@@ -21,7 +21,9 @@ from treaty_contracts.verdict import VIOLATIONS, Outcome, Status
 MEANINGS: Final[dict[int, str]] = {
     ExitCode.CONFORMANT: "conformant, or non-conformant in known points only",
     ExitCode.VIOLATED: "a rule that is required was violated",
-    ExitCode.STALE: "the baseline is stale: an unknown rule, one that passes, or an expired entry (1, if its rule is still violated)",
+    ExitCode.STALE: (
+        "the baseline is stale: an unknown rule, one that passes, or an expired entry (1, if its rule is still violated)"
+    ),
     ExitCode.SUITE: "the contract suite itself is at fault",
     ExitCode.INCOMPLETE: "incomplete: not everything that is required could be, or was to be, judged",
     ExitCode.SETUP: "set-up: the target cannot be judged as it stands, or the command line is wrong",

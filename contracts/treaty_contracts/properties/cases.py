@@ -140,12 +140,12 @@ class Cases:
         bench = self._bench
         if self._found is None:
             self._until = time.monotonic() + _PATIENCE * bench.times.slack
+            self._first = str(error) if isinstance(error, Violated) else said(error)
             # The verdict is clear; what is left is to find a small case, and not to wait long for it.
             bench.times = replace(bench.times, arrive=max(bench.times.slack / 4, _LEAST))
         size, notes = len(bench.done), tuple(getattr(error, "__notes__", ()))
         if self._found is None or size <= self._found.size:
             self._found = _Found(size, error, notes, tuple(bench.done), self.trace)
-            self._first = self._first or (str(error) if isinstance(error, Violated) else said(error))
 
     def _run(self, drawn: Callable[[], None]) -> None:
         flaky = False

@@ -18,11 +18,9 @@ from typer.testing import CliRunner, Result
 
 from treaty.cli.app import app
 from treaty_contracts import rules
-from treaty_contracts.cli.files import Files
 from treaty_contracts.cli.verdicts import MEANINGS, WORST, worst
 from treaty_contracts.report import ReportError, read
 from treaty_contracts.summary import ExitCode
-from treaty_contracts.verdict import Outcome, Status, Violation
 
 Write = Callable[[str], str]
 KNOWN = '[[known]]\nrule = "{rule}"\nreason = "names are cut"\nlink = "https://example.org/1"\nexpires = {date}\n'
@@ -131,15 +129,6 @@ def test_files(mine: str, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, timeout=60, env=here)
     assert done.returncode == 1, done.stderr
     assert "ModuleNotFoundError" not in done.stderr
-
-
-def test_no_target_overwrites_the_program_of_another(tmp_path: Path) -> None:
-    files = Files(None, None, None, tmp_path)
-    for name in ("a/b", "a-b", "a/b"):
-        violation = Violation(expected="", observed="", script=f"# {name}")
-        told = files.script(Outcome(rule="LINE-001", target=name, status=Status.FAILED, violation=violation))
-        assert Path(told.rpartition(" ")[2]).read_text() == f"# {name}"
-    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_known_failures(mine: str, tmp_path: Path) -> None:

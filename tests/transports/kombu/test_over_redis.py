@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import psutil
 import pytest
 
 from treaty import ClosedError, ConnectionLost, Transport, TransportError, Unavailable
@@ -63,6 +64,19 @@ def test_who_was_in_a_hurry_leaves_no_hurry_behind(redis_broker: Redis, prefix: 
     finally:
         broker.close()
         relay.close()
+
+
+def test_an_end_holds_two_connections(redis_broker: Redis, make: Callable[..., Transport]) -> None:
+    """One for commands and one that waits: a broker counts them."""
+    port = read_url(redis_broker.url).port
+
+    def held() -> int:
+        return sum(bool(one.raddr) and one.raddr.port == port for one in psutil.Process().net_connections("tcp"))
+
+    before = held()
+    with make(redis_broker.url) as transport, connected(transport.dial()):
+        assert held() - before == 2
+    assert held() == before
 
 
 def test_closing_under_load_gives_requests_back(redis_broker: Redis, make: Callable[..., Transport]) -> None:
