@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# The tests start a thousand interpreters: what one of them has compiled, the next ones read.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test check bench zoo out-of-tree clean
 
 help: ## this list

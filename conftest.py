@@ -22,6 +22,19 @@ _OUTCOMES: Final = pytest.StashKey[dict[str, Counter[str]]]()
 _REASONS: Final = pytest.StashKey[dict[str, dict[str, int]]]()
 #: Tests of adapters that could not be run, by the reason.
 _MISSED: Final = pytest.StashKey[Counter[str]]()
+#: The modules that take longest, first of all: what begins last should be short, so that no process works on alone.
+_LONGEST: Final = (
+    "test_zoo.py",
+    "test_targets.py",
+    "test_check.py",
+    "test_machine.py",
+    "test_zoo_on_the_way.py",
+    "test_over_amqp.py",
+    "test_link.py",
+    "test_demo.py",
+    "test_same_verdict.py",
+    "test_streams.py",
+)
 #: What a report says of the target that it is about.
 _ABOUT: Final = "contract target"
 
@@ -82,10 +95,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             module, _, test = nodeid.partition("::")
             return f"{module}::{test.partition('[')[0]}" if module.endswith("targets.py") else module
 
+    config.option.loadscopereorder = False  # what has most tests is not what takes longest
     return ByRun(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    turns = {name: turn for turn, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: turns.get(item.path.name, len(turns)))
     chosen = config.getoption("--transport")
     if chosen:
         kept = [item for item in items if _belongs(item, chosen)]

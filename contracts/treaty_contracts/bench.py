@@ -10,13 +10,13 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from functools import partial
 from itertools import count
 from typing import Any, Final, TypeVar
 
 from treaty import Client, Delivery, Guarantees, Inbox, Key, Keyring, Line, Service, Transport
 from treaty_contracts.aside import Aside
 from treaty_contracts.expect import Violated, said, until
+from treaty_contracts.hooks import hooked
 from treaty_contracts.profile import Profile
 from treaty_contracts.recording import Recorder
 from treaty_contracts.subject import Subject
@@ -114,7 +114,7 @@ class Bench(Workbench):
         """Return a hook of the target, for this rule: what it takes besides the context is still to be given."""
         if name not in self._hooks:
             raise LookupError(f"the rule does not say that it uses the hook {name!r}")
-        return partial(getattr(self.target, name), self.context("client"))
+        return hooked(self.target, name, self.context("client"))
 
     # Services and clients
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from treaty_contracts.aftermath import Aftermath
 from treaty_contracts.expect import plain, said
 from treaty_contracts.kinds import TARGETS, AnyTarget
-from treaty_contracts.target import SetupError
+from treaty_contracts.target import SetupError, unanswered
 
 #: Where installed packages name their targets.
 GROUP: Final = "treaty.contracts"
@@ -121,7 +121,10 @@ def _tried(what: str, action: Callable[[], Any]) -> Any:
         raise
     except BaseException as raised:  # also what would end the program
         where = _where(raised)
-        raise SetupError(f"{what} raised {said(raised)}{plain(where)}") from None
+        lacking = unanswered(raised)
+        raise SetupError(
+            f"{what}{plain(where)}: {lacking}" if lacking else f"{what} raised {said(raised)}{plain(where)}"
+        ) from None
 
 
 def _where(raised: BaseException) -> str:
@@ -135,6 +138,9 @@ def _where(raised: BaseException) -> str:
     return place
 
 
+_WANTED: Final = (
+    "it must be a treaty_contracts.Target or StoreTarget, a list of them, or a function that returns either"
+)
 _HERE: Final = Path(__file__).parent
 _IMPORTLIB: Final = Path(importlib.__file__).parent
 
@@ -155,11 +161,11 @@ def _attribute(module: Any, name: str, attribute: str) -> Any:
 def _found(value: Any, spec: str, lines: tuple[str, ...], reached: str) -> tuple[Found, ...]:
     if isinstance(value, TARGETS):
         return (Found(value, lines if reached == "target" else _lines(lines, reached)),)
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes) or not _all_targets(value):
-        raise SetupError(
-            f"{spec} is {type(value).__name__}; it must be a treaty_contracts.Target or StoreTarget, a list of them, or a function that "
-            "returns either"
-        )
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        raise SetupError(f"{spec} is {type(value).__name__}; {_WANTED}")
+    for number, one in enumerate(value):
+        if not isinstance(one, TARGETS):
+            raise SetupError(f"{spec}[{number}] is {type(one).__name__}; {_WANTED}")
     if not value:
         raise SetupError(f"{spec} holds no target: the list is empty")
     names = [one.name for one in value]
@@ -173,7 +179,3 @@ def _found(value: Any, spec: str, lines: tuple[str, ...], reached: str) -> tuple
 
 def _lines(lines: tuple[str, ...], expression: str) -> tuple[str, ...]:
     return (*lines, "", f"target = {expression}")
-
-
-def _all_targets(values: Iterable[Any]) -> bool:
-    return all(isinstance(one, TARGETS) for one in values)

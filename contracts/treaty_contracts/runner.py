@@ -96,6 +96,12 @@ class Run:
         prepare(len(self.outcomes))
         return run_isolated(self.target, rule, self.profile, self.seed)
 
+    def root(self, outcome: Outcome) -> Outcome:
+        """Return what blocks an outcome in the end, which may be itself."""
+        while outcome.status is Status.BLOCKED:
+            outcome = self.outcomes[outcome.blocker]
+        return outcome
+
     def confirm(self, rule: Rule) -> Outcome:
         """Run a rule again that failed: one that passes now is unstable, which is no better.
 
@@ -310,7 +316,7 @@ class _Attempt:
         if isinstance(raised, Violated):
             return self._failed(raised.expected, raised.observed, notes)
         if isinstance(raised, SetupError):
-            return self._failed("a target that can be opened", plain(str(raised)), notes)
+            return self._failed("a target that can be used", plain(str(raised)), notes, opening=True)
         if isinstance(raised, Flaky):
             return self._failed("the same end each time the same case is run", plain(f"both: {raised}"), notes)
         if self._opening(raised):

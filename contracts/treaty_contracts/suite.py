@@ -87,6 +87,9 @@ def contract(
             pytest.fail(f"{rule_id} is in the baseline as failing, and passes: take the entry out", pytrace=False)
         if rule_id in known and outcome.status in VIOLATIONS:
             pytest.xfail(f"known: {known[rule_id].reason} ({known[rule_id].link})")
+        root = run.root(outcome)
+        if outcome.status is Status.BLOCKED and root.rule in known and root.status in VIOLATIONS:
+            pytest.xfail(f"BLOCKED by {root.rule}, which is known: {known[root.rule].reason} ({known[root.rule].link})")
         if outcome.status in (Status.UNVERIFIED, Status.ABSENT):
             pytest.skip(f"{outcome.word.upper()} {rule_id}: {outcome.reason}")
         for warning in outcome.warnings:

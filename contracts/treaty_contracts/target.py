@@ -56,6 +56,17 @@ def check_scale(scale: Any, whose: str) -> None:
         raise SetupError(f"{whose}: time_scale is a number above 0, not {scale!r}")
 
 
+def unanswered(error: BaseException) -> str:
+    """Return which questions are to be answered, if an exception says that a declaration lacks an answer, else nothing."""
+    questions = Guarantees.__struct_fields__
+    if type(error) is not TypeError or str(error) not in {f"Missing required argument {one!r}" for one in questions}:
+        return ""
+    return (
+        f"the declaration lacks an answer: {error}; each of these questions is answered, and none has a default: "
+        f"{', '.join(questions)}"
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """For what a transport is opened. Two transports with one namespace meet; those of two never do."""
@@ -115,10 +126,13 @@ class Target:
         time_scale: multiplies every time of the suite, for slow machines and distant brokers.
         parallel: whether rules may run side by side, as each namespace stands for itself: no two of them share a port,
             a file, or a broker that a hook stops. It makes the run shorter, as rules mostly wait.
-        tap: shows the bytes that cross the medium, whatever the transport makes of a frame.
-        inject: puts bytes that are no message of the transport before a service.
-        restart_peer: restarts the broker, the hub, or whatever else the two ends connect through.
-        cut_link: cuts the way between the two ends, and mends it.
+        tap: ``tap(context)`` begins to record what crosses the medium, whatever the transport makes of a frame, and
+            returns a function that gives all of it so far, as bytes.
+        inject: ``inject(context, service, data)`` puts bytes that are no message of the transport where the inbox of
+            the service expects its messages.
+        restart_peer: ``restart_peer(context)`` restarts the broker, the hub, or whatever else the two ends connect
+            through, and returns when it is back.
+        cut_link: ``cut_link(context)`` cuts the way between the two ends, and returns a function that mends it.
 
     Raises:
         SetupError: something is missing or of another kind.
@@ -157,13 +171,9 @@ class Target:
         try:
             made = self.open(context)
         except TypeError as error:
-            if "Missing required argument" not in str(error):
-                raise
-            questions = ", ".join(Guarantees.__struct_fields__)
-            raise SetupError(
-                f"target {self.name!r}: the declaration lacks an answer: {error}; each of these questions is answered, "
-                f"and none has a default: {questions}"
-            ) from error
+            if lacking := unanswered(error):
+                raise SetupError(f"target {self.name!r}: {lacking}") from error
+            raise
         if not isinstance(made, Transport):
             raise SetupError(
                 f"target {self.name!r}: open returned {type(made).__name__}; it must return a treaty.Transport"

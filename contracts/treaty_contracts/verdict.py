@@ -55,7 +55,7 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     #: A program that does the same on the interface alone, without the suite; empty where there is none.
     script: str = ""
-    #: Whether the target's own ``open`` raised: then what the rule says about causes is beside the point.
+    #: Whether the target's own ``open``, or a hook, is at fault: then what the rule says about causes is beside the point.
     opening: bool = False
 
 

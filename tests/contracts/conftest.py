@@ -51,6 +51,7 @@ number = 5
 empty = []
 two = [good, broken]
 twins = [good, good]
+mixed = [good, None]
 
 def made():
     return [good]

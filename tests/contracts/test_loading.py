@@ -36,6 +36,7 @@ def test_the_lines_lead_to_the_target(mine: str, tmp_path: Path) -> None:
         ("nothing", "has no 'nothing'; targets in it: good, broken, raising"),
         ("number", "is int; it must be a treaty_contracts.Target or StoreTarget, a list of them"),
         ("empty", "the list is empty"),
+        ("mixed", r":mixed\[1\] is NoneType; it must be a treaty_contracts.Target"),
         ("twins", "more than one target of the name 'good'"),
         ("fail", r"fail\(\) raised TypeError"),
     ],
@@ -63,7 +64,10 @@ def test_what_is_no_spec(spec: str) -> None:
             "from treaty_contracts import Target\ntarget = Target(name='x', open=None)",
             "open is a function, not NoneType",
         ),
-        ("from treaty import Guarantees\nGuarantees(ordered=True)", "Missing required argument 'crosses_processes'"),
+        (
+            "from treaty import Guarantees\nGuarantees(ordered=True)",
+            r"py:2\): the declaration lacks an answer: Missing required argument 'crosses_processes'; each of these .*, max_frame",
+        ),
     ],
 )
 def test_what_does_not_import(write: Write, text: str, complaint: str) -> None:

@@ -44,8 +44,10 @@ def by_test_file(folder: Path, module: str, target: str, baseline: bool) -> dict
         told = case[0] if len(case) else None
         if told is None:
             found[name] = "passed"
+        elif told.tag == "skipped" and "xfail" in (told.get("type") or ""):
+            found[name] = "blocked" if (told.get("message") or "").startswith("BLOCKED") else "known"
         elif told.tag == "skipped":
-            found[name] = "known" if "xfail" in (told.get("type") or "") else "unverified"
+            found[name] = "unverified"
         else:
             text = f"{told.get('message')}{told.text}"
             stale = "take the entry out" in text
@@ -79,6 +81,7 @@ def by_command(folder: Path, module: str, target: str, baseline: bool) -> tuple[
         ("hookless", "", 4, {"AUTH-007": "unverified", "SETUP-003": "passed"}),
         ("broken", "SETUP-003", 4, {"SETUP-003": "known"}),
         ("good", "SETUP-003", 2, {"SETUP-003": "stale"}),
+        ("raising", "SETUP-001", 4, {"SETUP-001": "known", "SETUP-003": "blocked"}),
     ],
 )
 def test_rule_by_rule(mine: str, tmp_path: Path, target: str, known: str, code: int, expected: dict[str, str]) -> None:

@@ -1,0 +1,57 @@
+"""Calls the hooks of a target, and says what is wrong with one that raises or hands back something else than it must.
+
+Whatever is wrong there is a fault of the target: neither the transport nor the suite is to be blamed for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from treaty_contracts.target import Context, SetupError, Target
+
+#: What each hook is, as the author of a target writes it.
+SHAPES: Final = {
+    "tap": "tap(context) begins to record what crosses the medium, and returns a function that gives all of it, as bytes",
+    "inject": "inject(context, service, data) puts bytes where the inbox of the service expects its messages",
+    "restart_peer": "restart_peer(context) restarts what stands between the ends, and returns when it is back",
+    "cut_link": "cut_link(context) cuts the way between the ends, and returns a function that mends it",
+}
+
+
+def hooked(target: Target, name: str, context: Context) -> Callable[..., Any]:
+    """Return a hook for one rule: what it takes besides the context is still to be given.
+
+    Calling it, or what it returns, raises a :class:`SetupError` if the hook raises or returns what it must not.
+    """
+
+    def call(*given: Any) -> Any:
+        made = _ask(target, name, partial(getattr(target, name), context, *given))
+        if name not in ("tap", "cut_link"):
+            return None
+        if not callable(made):
+            raise _wrong(target, name, f"returned {type(made).__name__}, which cannot be called")
+        return partial(_read if name == "tap" else _ask, target, name, made)
+
+    return call
+
+
+def _read(target: Target, name: str, recorded: Callable[[], Any]) -> bytes:
+    seen = _ask(target, name, recorded)
+    if not isinstance(seen, bytes | bytearray):
+        raise _wrong(target, name, f"recorded {type(seen).__name__}, not bytes")
+    return bytes(seen)
+
+
+def _ask(target: Target, name: str, function: Callable[[], Any]) -> Any:
+    try:
+        return function()
+    except SetupError:
+        raise
+    except Exception as error:
+        raise _wrong(target, name, f"raised {type(error).__name__}: {error}") from error
+
+
+def _wrong(target: Target, name: str, what: str) -> SetupError:
+    return SetupError(f"the hook {name} of target {target.name!r} {what}; {SHAPES[name]}")
