@@ -5,8 +5,10 @@ This room must not touch files.
 
 from __future__ import annotations
 
+import json
 import re
 from importlib.metadata import entry_points
+from pathlib import PurePath
 from typing import Final
 
 _TARGET: Final = '''\
@@ -73,28 +75,40 @@ jobs:
       - run: >-
           treaty check {module}:target --baseline {baseline}
           --json report.json --junit report.xml --badge badge.json
+        working-directory: {where}
       - run: treaty matrix report.json --html report.html
+        working-directory: {where}
         if: always()
       - uses: actions/upload-artifact@v4
         if: always()
         with:
           name: contract
           path: |
-            report.*
-            badge.json
+            {below}report.*
+            {below}badge.json
 """
 _BASELINE_NAME: Final = "contract-baseline.toml"
 _TEST_NAME: Final = "test_contract.py"
-_WORKFLOW_NAME: Final = ".github/workflows/contract.yml"
+_WORKFLOWS: Final = PurePath(".github/workflows")
 
 
-def written(package: str, factory: str) -> dict[str, str]:
-    """Return the files by name.
+def written(package: str, factory: str, directory: PurePath) -> dict[PurePath, str]:
+    """Return the files by path, from where the command is run.
 
     Args:
         package: the importable package of the transport.
         factory: the function in it that takes a URL and returns a transport.
+        directory: where to; only the workflow stays above it if it can, as workflows are read at the top of a
+            repository, and nowhere else.
     """
+    inside = not directory.is_absolute() and ".." not in directory.parts
+    top, below = (PurePath(), directory) if inside else (directory, PurePath())
+    workflow = _WORKFLOW.format(
+        module=module_of(package),
+        baseline=_BASELINE_NAME,
+        where=json.dumps(below.as_posix()),
+        below="" if below == PurePath() else f"{below.as_posix()}/",
+    )
     module = module_of(package)
     target = _TARGET.format(
         package=package,
@@ -104,23 +118,23 @@ def written(package: str, factory: str) -> dict[str, str]:
         name=package.rpartition(".")[2].removeprefix("treaty_"),
     )
     return {
-        f"{module}.py": target,
-        _BASELINE_NAME: _BASELINE,
-        _TEST_NAME: _TEST.format(module=module, test=_TEST_NAME, baseline=_BASELINE_NAME),
-        _WORKFLOW_NAME: _WORKFLOW.format(module=module, baseline=_BASELINE_NAME),
+        directory / f"{module}.py": target,
+        directory / _BASELINE_NAME: _BASELINE,
+        directory / _TEST_NAME: _TEST.format(module=module, test=_TEST_NAME, baseline=_BASELINE_NAME),
+        top / _WORKFLOWS / f"{below.name or 'contract'}.yml": workflow,
     }
 
 
-def about(file: str, text: str, package: str) -> bool:
+def about(file: PurePath, text: str, package: str) -> bool:
     """Whether a file that is there already is about the target of this package, as far as its text tells.
 
     Args:
-        file: one of the names that :func:`written` gives.
+        file: one of the paths that :func:`written` gives.
         text: what stands in it.
         package: the importable package of the transport.
     """
-    naming = {_TEST_NAME, _WORKFLOW_NAME}
-    return file not in naming or re.search(rf"\b{re.escape(module_of(package))}\b", text) is not None
+    naming = file.name == _TEST_NAME or file.suffix == ".yml"
+    return not naming or re.search(rf"\b{re.escape(module_of(package))}\b", text) is not None
 
 
 def module_of(package: str) -> str:

@@ -45,8 +45,8 @@ def init(
         raise ConfigurationError(f"{directory} is no directory: name one with --directory, or one that is to be made")
     console = out()
     made, foreign = 0, list[str]()
-    for file, text in written(name, factory or "connect").items():
-        path = directory / file
+    for file, text in written(name, factory or "connect", directory).items():
+        path = Path(file)
         if _write(path, text):
             made += 1
             console.print(Text.assemble(("written  ", "green"), str(path)), soft_wrap=True)

@@ -94,6 +94,7 @@ def test_the_workflow_keeps_the_badge(package: str) -> None:
     run(package)
     text = Path(".github/workflows/contract.yml").read_text()
     assert "path: |\n            report.*\n            badge.json\n" in text
+    assert text.count('working-directory: "."\n') == 2
 
 
 def test_elsewhere_and_another_function(package: str) -> None:
@@ -101,6 +102,17 @@ def test_elsewhere_and_another_function(package: str) -> None:
     text = (Path("a b") / f"{package}_contract.py").read_text()
     assert f"{package}.make(" in text
     compile(text, "target", "exec")
+
+
+def test_the_workflow_is_where_workflows_are_read(package: str, tmp_path: Path) -> None:
+    assert run(package, "--directory", "conformance/mine").exit_code == 0
+    assert not (Path("conformance/mine") / ".github").exists()
+    text = Path(".github/workflows/mine.yml").read_text()
+    assert text.count('working-directory: "conformance/mine"\n') == 2
+    assert "path: |\n            conformance/mine/report.*\n            conformance/mine/badge.json\n" in text
+    elsewhere = tmp_path / "elsewhere"
+    assert run(package, "--directory", str(elsewhere)).exit_code == 0
+    assert 'working-directory: "."\n' in (elsewhere / ".github/workflows/contract.yml").read_text()
 
 
 def test_the_scheme_is_what_the_package_has_announced() -> None:
