@@ -27,8 +27,10 @@ MEANINGS: Final[dict[int, str]] = {
     ExitCode.SUITE: "the contract suite itself is at fault",
     ExitCode.INCOMPLETE: "incomplete: not everything that is required could be, or was to be, judged",
     ExitCode.SETUP: "set-up: the target cannot be judged as it stands, or the command line is wrong",
+    74: "standard output could not be written, such as to a full disk: no verdict",
     129: "ended by SIGHUP: no verdict",
     130: "interrupted by Ctrl-C: no verdict",
+    141: "whoever read the output has left, as with any program that SIGPIPE ends: no verdict",
     143: "ended by SIGTERM: no verdict",
 }
 #: Which code the command ends with when several targets end differently: the first of these. What tells least about
