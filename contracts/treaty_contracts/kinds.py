@@ -86,6 +86,11 @@ def kind_of(target: AnyTarget) -> Kind:
     return KINDS[STORE if isinstance(target, StoreTarget) else TRANSPORT]
 
 
+def side_by_side(target: AnyTarget) -> bool:
+    """Whether rules may run side by side on a target."""
+    return isinstance(target, Target) and target.parallel
+
+
 def before(rule: Rule) -> tuple[str, ...]:
     """Return the ids of the rules that must hold before a rule is worth running."""
     first = KINDS[rule.kind].first

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import msgspec
 
 from treaty import Guarantees
-from treaty_contracts.kinds import before, kind_of
+from treaty_contracts.kinds import before, kind_of, side_by_side
 from treaty_contracts.lanes import InTurn, Lanes, SideBySide
 from treaty_contracts.loading import Found, load
 from treaty_contracts.proving import repeats
@@ -199,7 +199,7 @@ def _lanes(run: Run, order: Order) -> Lanes:
     def work(identifier: str) -> Outcome:
         return run.run(find(identifier))
 
-    if order.jobs > 1 and order.isolated and getattr(run.target, "parallel", False):
+    if order.jobs > 1 and order.isolated and side_by_side(run.target):
         return SideBySide(work, order.jobs)
     return InTurn(work)
 

@@ -16,16 +16,18 @@ import os
 import shlex
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from treaty_contracts.baseline import read, sort_out
-from treaty_contracts.kinds import TARGETS, AnyTarget, kind_of
+from treaty_contracts.kinds import TARGETS, AnyTarget, kind_of, side_by_side
 from treaty_contracts.profile import PROFILES, Profile
 from treaty_contracts.registry import find, rules
 from treaty_contracts.runner import Run
 from treaty_contracts.target import SetupError
+from treaty_contracts.turns import in_turn
 from treaty_contracts.verdict import VIOLATIONS, Status, explain
 
 if TYPE_CHECKING:
@@ -76,11 +78,15 @@ def contract(
     if unknown := [text for identifier, text in stale.items() if identifier not in ids]:
         raise SetupError("; ".join(unknown))
 
+    def turn(request: pytest.FixtureRequest) -> AbstractContextManager[None]:
+        return nullcontext() if side_by_side(target) else in_turn(f"{request.path} {target.name}")
+
     @pytest.mark.parametrize("rule_id", ids)
     def test_contract(rule_id: str, request: pytest.FixtureRequest) -> None:
         __tracebackhide__ = True
         rule = find(rule_id)
-        outcome = run.judge(rule)
+        with turn(request):
+            outcome = run.judge(rule)
         if rule_id in stale:
             pytest.fail(f"{stale[rule_id]} (today: {outcome.word})", pytrace=False)
         if rule_id in known and outcome.status is Status.PASSED:
@@ -95,7 +101,9 @@ def contract(
         for warning in outcome.warnings:
             warnings.warn(ContractWarning(f"{rule_id} on {target.name}: {warning}"), stacklevel=1)
         if outcome.status is not Status.PASSED:
-            pytest.fail(explain(run.confirm(rule), _replay(request)), pytrace=False)
+            with turn(request):
+                outcome = run.confirm(rule)
+            pytest.fail(explain(outcome, _replay(request)), pytrace=False)
 
     test_contract.__doc__ = f"The contract, on {target.name}."
     test_contract.contract_target = target.name  # type: ignore[attr-defined]  # for reports that group by target
