@@ -14,7 +14,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Any, Final
 
-from .link import CONTENT_TYPE, Arrived, driver, readable
+from .link import CONTENT_TYPE, Arrived, driver, log, readable
 from .settings import Settings
 
 #: Under TLS the socket may be readable with nothing in it for us: how long we look before we wait for it again.
@@ -303,13 +303,19 @@ class Wire:
 
     # ---- the end -------------------------------------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Say goodbye, so that the broker removes what is ours at once."""
+    def end(self, *, polite: bool) -> None:
+        """Drop the connection, and say goodbye before if asked: then the broker removes what is ours at once. Never
+        raises.
+        """
         try:
-            self._read_within(min(_GOODBYE, self._io_timeout))
-            self._driver.close_connection(self._raw)
-        finally:
-            self.kill()
+            try:
+                if polite:
+                    self._read_within(min(_GOODBYE, self._io_timeout))
+                    self._driver.close_connection(self._raw)
+            finally:
+                self.kill()
+        except Exception:
+            log.debug("a connection ended without a goodbye", exc_info=True)
 
     def interrupt(self) -> None:
         """End whatever another thread is stuck in. The one method that needs no lock."""

@@ -7,7 +7,6 @@ came. A small thread keeps heartbeats going while nobody is inside. This room mu
 from __future__ import annotations
 
 import os
-import random
 import select
 import threading
 import time
@@ -19,6 +18,7 @@ from treaty import ClosedError, ConnectionLost, Guarantees, Unavailable
 
 from .amqp_wire import Inflow, Wire
 from .link import LONGEST, Arrived, Link, Pulse, Role, Waker, log, text
+from .redial import Redial
 from .settings import Settings
 
 #: How long another thread's write may keep ``send`` waiting when its timeout is 0.
@@ -55,7 +55,6 @@ class AmqpLink(Link):
         self._told = False  # whether a sender was told about it
         self._owed = 0  # about how many answers are still to come
         self._closing = False
-        self._retry_at = 0.0
         self._waiting_for = (0, 0.0)  # the oldest unconfirmed request, and when the pulse first saw it
         self._receiving = threading.Lock()  # held while somebody is inside receive
         self._waker = Waker()
@@ -63,6 +62,7 @@ class AmqpLink(Link):
         self._poll.register(self._waker.fileno(), select.POLLIN)
         self._polled: tuple[Wire, int] | None = None  # which wire is registered there, and its descriptor
         self._pulse: Pulse | None = None
+        self._redial = Redial(self._connect_again, self._waker.set)
 
     # ---- connecting and losing -----------------------------------------------------------------------------------
 
@@ -101,8 +101,11 @@ class AmqpLink(Link):
                 self.address = self.settings.reply_queue(os.urandom(16).hex())
                 wire = self._make(timeout)
         except Exception as error:
-            self._retry_at = time.monotonic() + random.uniform(0.1, 0.5)
+            self._redial.later()
             raise Unavailable(f"cannot connect to {self.settings.shown}: {text(error)}") from error
+        if self._closing:  # meanwhile, and whoever closes may not have waited for this
+            wire.kill()
+            raise ClosedError("closed while connecting")
         self._wire = wire
         self._waker.set()  # whoever waits for the old socket must look at the new one
         return wire
@@ -295,16 +298,14 @@ class AmqpLink(Link):
             log.warning("%d foreign message(s) in the queue of %s were thrown away", count, self.role.name or "a line")
 
     def _reconnect(self, timeout: float) -> None:
-        """Try to connect again, in a moment and if there is time. Failing is no error: the loss was reported."""
-        pause = max(0.0, self._retry_at - time.monotonic())
-        self._waker.wait(min(pause, timeout))
-        if timeout > pause and self._lock.acquire(timeout=timeout):
-            try:
-                self._connect(timeout - pause)
-            except Unavailable as error:
-                log.debug("%s", error)
-            finally:
-                self._lock.release()
+        """See that somebody tries to connect again, and wait for what comes of it. That it fails is no error: the loss
+        was reported.
+        """
+        self._waker.wait(min(self._redial.begin(), timeout))
+
+    def _connect_again(self) -> None:
+        with self._turn(self.settings.connect_timeout):
+            self._connect(self.settings.connect_timeout)
 
     def settle(self, arrived: Arrived, accepted: bool) -> None:
         if self.role.kind != "feed":
@@ -366,25 +367,27 @@ class AmqpLink(Link):
             return
         self._closing = True
         self._waker.set()
-        polite = self._lock.acquire(timeout=1.0)
-        if not polite:
-            if self._wire is not None:
-                self._wire.interrupt()
-            self._lock.acquire()
-        wire, self._wire = self._wire, None
-        try:
-            if wire is not None:
-                wire.close() if polite else wire.kill()
-        except Exception:
-            log.debug("closing the connection to %s failed", self.settings.shown, exc_info=True)
-        finally:
-            self._lock.release()
+        self._redial.stop()
+        self._hang_up()
         if self._pulse is not None:
             self._pulse.stop()
         # The reader has been woken; its descriptors go when it has gone. It cannot be this very thread.
         if self._receiving.acquire(timeout=self.settings.connect_timeout + 1):
             self._receiving.release()
         self._waker.close()
+
+    def _hang_up(self) -> None:
+        polite = self._lock.acquire(timeout=1.0)
+        if not polite:
+            if self._redial.trying:
+                return  # there is no wire, and one that comes of it is dropped there
+            if self._wire is not None:
+                self._wire.interrupt()
+            self._lock.acquire()
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.end(polite=polite)
+        self._lock.release()
 
     def abandon(self) -> None:
         if not self._closing:

@@ -7,7 +7,6 @@ takes back what it put where nobody serves. It must not know what is inside a fr
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Iterator
@@ -18,9 +17,10 @@ from treaty import ClosedError, ConnectionLost, Guarantees, TransportError, Unav
 
 from .envelope import pack, unpack
 from .link import Arrived, Link, Pulse, Role, log
+from .redial import Redial
 from .redis_feed import RedisFeed
 from .redis_sent import ASK_EVERY, Sent, presence
-from .redis_wire import Broker, Wire, pass_on
+from .redis_wire import Broker, Wire
 from .settings import Settings
 
 #: The longest that one blocking pop lasts at the server: a dead connection shows when its answer is overdue.
@@ -68,12 +68,12 @@ class RedisLink(Link):
         self._receiving = threading.Lock()  # held while somebody is inside receive: it owns taking
         self._popped_at: float | None = None  # when the pop that is under way was sent
         self._patient_until = 0.0  # and how long its answer is waited for at least
-        self._retry_at = 0.0
         self._places = threading.Condition()  # guards the two below
         self._unsettled = 0
         self._closing = False
         self._sent = Sent(settings, self.address, self._turn)
         self._pulse: Pulse | None = None
+        self._redial = Redial(self._connect_again, self._look_again)
 
     # ---- connecting ----------------------------------------------------------------------------------------------
 
@@ -188,7 +188,7 @@ class RedisLink(Link):
                     item = self._answer(taking, deadline)
                 except Exception as error:
                     self._popped_at = None
-                    self._retry_at = time.monotonic() + random.uniform(0.05, 0.2)
+                    self._redial.later()
                     loss = taking.lost(error)
                     if self._closing:
                         raise ClosedError("closed while waiting") from loss
@@ -207,22 +207,25 @@ class RedisLink(Link):
                 return None
             if self._closing:
                 return None
-            pause = self._retry_at - time.monotonic()
-            if pause > 0:
-                self._places.wait(min(pause, timeout))
-                return None
-        try:
-            if self._taking is None:
-                with self._turn(timeout):
-                    pass
-            if self._taking is not None:
-                self._taking.connect(timeout)
-        except Unavailable as error:  # failing again is no error: the loss was reported
-            pass_on(error)
-            log.debug("%s", error)
-            self._retry_at = time.monotonic() + random.uniform(0.1, 0.5)
+            # An attempt has the connection to itself: whoever it is for comes back when it has ended.
+            if self._taking is not None and self._taking.live and not self._redial.trying:
+                return self._taking
+            self._places.wait(min(self._redial.begin(), timeout))
             return None
-        return self._taking
+
+    def _connect_again(self) -> None:
+        try:
+            with self._turn(self.settings.connect_timeout):
+                pass
+            if self._taking is not None:
+                self._taking.connect(self.settings.connect_timeout)
+        finally:
+            if self._closing:  # whoever closes may not have waited for this
+                self._clear_up()
+
+    def _look_again(self) -> None:
+        with self._places:
+            self._places.notify_all()
 
     def _has_place(self) -> bool:
         return self.role.kind != "work" or self._unsettled < self.role.capacity
@@ -312,6 +315,15 @@ class RedisLink(Link):
                 return
             self._closing = True
             self._places.notify_all()
+        self._redial.stop()
+        if not self._redial.trying:
+            self._take_leave()
+        if self._pulse is not None:
+            self._pulse.stop()
+        if not self._redial.trying:
+            self._clear_up()
+
+    def _take_leave(self) -> None:
         with self._lock:  # a connection that is being made is waited for, or it would stay behind
             connected = self._broker is not None
         if connected:
@@ -321,8 +333,8 @@ class RedisLink(Link):
             self._await_reader(nudge=listens)
             if listens:
                 self._last_word("DEL", self._wake, *filter(None, [self.address]))
-        if self._pulse is not None:
-            self._pulse.stop()
+
+    def _clear_up(self) -> None:
         with self._lock:
             broker, self._broker, self._asking = self._broker, None, None
         if broker is not None:

@@ -6,7 +6,6 @@ books of all subscriptions of a process in one place. It must not know what is i
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from typing import Any, Final, NoReturn
@@ -15,6 +14,7 @@ from treaty import ClosedError, ConnectionLost, TransportError, Unavailable
 
 from .envelope import unpack
 from .link import Arrived, Link, Role, log, text
+from .redial import Redial
 from .redis_wire import Broker, be_patient
 from .settings import Settings
 
@@ -33,7 +33,9 @@ class RedisFeed(Link):
         self._closing = False
         self._broker: Broker | None = None
         self._pubsub: Any = None
-        self._heard_at = self._asked_at = self._retry_at = 0.0
+        self._heard_at = self._asked_at = 0.0
+        self._news = threading.Event()  # an attempt to connect has ended, or the end is closed
+        self._redial = Redial(self._connect_again, self._news.set)
 
     def open(self) -> None:
         self._subscribe(self.settings.connect_timeout)
@@ -41,21 +43,28 @@ class RedisFeed(Link):
     def _subscribe(self, timeout: float) -> None:
         """Connect, and return when the server has confirmed both subscriptions. Raises ``Unavailable``."""
         deadline = time.monotonic() + max(_LOOK, min(timeout, self.settings.io_timeout))
-        self._broker = Broker(self.settings, timeout)
-        self._pubsub = self._broker.channel.client.pubsub()
+        broker = Broker(self.settings, timeout)
+        pubsub: Any = broker.channel.client.pubsub()
         try:
-            self._pubsub.subscribe(self._topic, self._wake)
-            be_patient(self._pubsub.connection, self.settings)
+            pubsub.subscribe(self._topic, self._wake)
+            be_patient(pubsub.connection, self.settings)
             missing = 2
             while missing:
-                message = self._pubsub.get_message(timeout=max(0.0, deadline - time.monotonic()))
+                message = pubsub.get_message(timeout=max(0.0, deadline - time.monotonic()))
                 if message is None:
                     raise TimeoutError("no answer in time")  # noqa: TRY301 - handled like the driver's own
                 missing -= message["type"] == "subscribe"
         except Exception as error:
-            self._drop()
+            pubsub.close()
+            broker.close()
             raise Unavailable(f"cannot subscribe on {self.settings.shown}: {text(error)}") from error
         self._heard_at = self._asked_at = time.monotonic()
+        self._broker, self._pubsub = broker, pubsub  # in this order: who receives looks at the last
+
+    def _connect_again(self) -> None:
+        self._subscribe(self.settings.connect_timeout)
+        if self._closing:  # whoever closes may not have waited for this
+            self._drop()
 
     def _drop(self) -> None:
         pubsub, self._pubsub = self._pubsub, None
@@ -76,8 +85,9 @@ class RedisFeed(Link):
                     arrived = self._next(min(left, _LOOK))
                     if arrived is not None:
                         return arrived
-                elif left > 0:
-                    self._again(left)
+                else:
+                    self._news.wait(min(self._redial.begin(), left))
+                    self._news.clear()
                 if time.monotonic() >= deadline:
                     return None
 
@@ -104,18 +114,6 @@ class RedisFeed(Link):
             log.warning("a foreign message in %s was thrown away", self._topic)
         return arrived
 
-    def _again(self, timeout: float) -> None:
-        """Try to subscribe again, in a moment. Failing is no error: the loss was reported."""
-        pause = self._retry_at - time.monotonic()
-        if pause > 0:
-            time.sleep(min(pause, timeout))
-            return
-        try:
-            self._subscribe(timeout)
-        except Unavailable as error:
-            log.debug("%s", error)
-            self._retry_at = time.monotonic() + random.uniform(0.1, 0.5)
-
     def settle(self, arrived: Arrived, accepted: bool) -> None:
         pass  # a copy is ours alone
 
@@ -132,6 +130,8 @@ class RedisFeed(Link):
         if self._closing:
             return
         self._closing = True
+        self._news.set()
+        self._redial.stop()
         broker = self._broker
         if broker is not None and self._receiving.locked():
             try:
@@ -139,7 +139,8 @@ class RedisFeed(Link):
             except (TransportError, OSError) as error:
                 log.debug("closing: %s", error)
         with self._receiving:
-            self._drop()
+            if not self._redial.trying:
+                self._drop()
 
     def abandon(self) -> None:
         # The driver shuts a socket down only in the process that opened it; here it closes our copies.

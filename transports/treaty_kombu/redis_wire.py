@@ -89,6 +89,11 @@ class Wire:
         self._live = True
         self._closed = False
 
+    @property
+    def live(self) -> bool:
+        """Whether there is a connection, as far as anybody knows."""
+        return self._live
+
     def connect(self, timeout: float) -> None:
         """Connect if there is no connection. Raises ``Unavailable``."""
         if self._live:
@@ -104,6 +109,8 @@ class Wire:
             self._connection.disconnect()
             raise Unavailable(f"cannot connect to {self._shown}: {text(error)}") from error
         self._live = True
+        if self._closed:  # meanwhile
+            self.drop()
 
     def drop(self) -> None:
         """Close the connection; an answer that nobody has read must not meet the next command."""

@@ -6,7 +6,7 @@ import gc
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from treaty_contracts.relay import Relay
 from treaty_kombu import connect
 from treaty_kombu.settings import read_url
 
+from .far import Far
 from .outside import connected, eventually, losses, open_files, seconds, sever
 
 
@@ -62,6 +63,38 @@ def test_a_lost_connection_is_reported_once_and_made_again(broker: Any, make: Ca
         delivery.reply(b"back again")
         delivery.settle()
         assert line.receive(5) == b"back again"
+
+
+def test_who_receives_in_slices_connects_to_a_far_broker_again(broker: Any, make: Callable[..., Transport]) -> None:
+    settings = read_url(broker.url)
+    with ExitStack() as stack:
+        far = stack.enter_context(closing(Far((settings.host, settings.port), 0.03)))
+        transport = stack.enter_context(make(broker.url.replace(f":{settings.port}", f":{far.port}")))
+        line = connected(stack.enter_context(transport.dial()))
+        inbox = stack.enter_context(transport.serve("echo"))
+        feed = stack.enter_context(transport.subscribe("news"))
+        far.cut()
+
+        def lost(receive: Callable[[float], object]) -> bool:
+            try:
+                receive(0.01)
+            except ConnectionLost:
+                return True
+            return False
+
+        def heard(receive: Callable[[float], object], speak: Callable[[], None]) -> bool:
+            with suppress(TransportError):
+                speak()
+            for _ in range(25):  # as those do who have more to look after than this one end
+                with suppress(TransportError):
+                    if receive(0.01) is not None:
+                        return True
+            return False
+
+        for end in (line, inbox, feed):
+            eventually(partial(lost, end.receive))
+        eventually(partial(heard, inbox.receive, lambda: line.send("echo", b"x", 2)), 10)
+        eventually(partial(heard, feed.receive, lambda: transport.publish("news", b"x")), 10)
 
 
 def test_a_reader_inside_notices_at_once(broker: Any, make: Callable[..., Transport]) -> None:
