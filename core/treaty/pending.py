@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
+from treaty.engine import Ended, Happened, Progressed
 from treaty.errors import ForkedError, TreatyError
 from treaty.landing import landing_of
 from treaty.ledger import OpenCall
@@ -361,6 +362,18 @@ class Statuses:
     def _has_news(self, position: int) -> Callable[[], bool]:
         pending = self._pending
         return lambda: pending.done or pending.news_after(position)[1] > position
+
+
+def report(*events: Happened | None) -> None:
+    """Tell those who wait for calls what has happened to these."""
+    for happened in events:
+        if isinstance(happened, Ended):
+            waiter: Pending | None = happened.call.waiter
+            happened.call.waiter = None  # the two would keep each other in memory until the collector comes
+            if waiter is not None:  # otherwise it ended just now, in another thread
+                waiter.settle(happened.outcome)
+        elif isinstance(happened, Progressed) and (waiter := happened.call.waiter) is not None:
+            waiter.progress(happened.status)
 
 
 def _finish(future: asyncio.Future[None]) -> None:

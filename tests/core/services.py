@@ -6,12 +6,15 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import msgspec
 
-from treaty import Incoming, Service, error
+from treaty import Incoming, Line, Service, TransportError, error
+from treaty_memory import MemoryTransport
 
+_NUMBERS = count()
 #: Seconds that nothing in these tests should ever take.
 LIMIT = 10.0
 
@@ -199,3 +202,27 @@ def in_threads(number: int, work: Callable[[int], object]) -> list[object]:
         thread.join(LIMIT * 3)
         assert not thread.is_alive()
     return results
+
+
+def echoed(text: object) -> dict[str, str]:
+    return {"RETURN_DATA": str(text)}
+
+
+class Broken(MemoryTransport):
+    """Its lines can be made to fail once."""
+
+    def __init__(self) -> None:
+        super().__init__(f"broken-{next(_NUMBERS)}")
+        self.errors: list[TransportError] = []
+
+    def dial(self) -> Line:
+        line = super().dial()
+        receive = line.receive
+
+        def fail_first(timeout: float) -> bytes | None:
+            if self.errors:
+                raise self.errors.pop()
+            return receive(min(timeout, 0.01))
+
+        line.receive = fail_first  # type: ignore[method-assign]
+        return line

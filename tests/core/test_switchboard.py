@@ -6,28 +6,20 @@ import asyncio
 import gc
 import os
 import threading
-import time
 import warnings
 import weakref
 from itertools import count
 
 import pytest
 
-from treaty import Client, ClosedError, ConnectionLost, DeadlineExceeded, ForkedError, Line, TransportError, Unavailable
-from treaty.driving import Turn, WakeUp
-from treaty.engine import Progressed
-from treaty.messages import Status
+from treaty import Client, ClosedError, ConnectionLost, ForkedError, Line, TransportError, Unavailable
 from treaty_memory import MemoryTransport
 from treaty_memory.transport import MemoryLine
 
 from .conftest import SECRET, Room
-from .services import LIMIT, Slow, in_threads
+from .services import LIMIT, Broken, Slow, echoed, in_threads
 
 NUMBERS = count()
-
-
-def echoed(text: object) -> dict[str, str]:
-    return {"RETURN_DATA": str(text)}
 
 
 def test_eight_threads_share_a_client(either_room: Room) -> None:
@@ -56,75 +48,6 @@ def test_two_event_loops_share_a_client(either_room: Room) -> None:
         return await asyncio.gather(*(one(text) for text in texts)) == [echoed(text) for text in texts]
 
     assert in_threads(2, lambda index: asyncio.run(many(index))) == [True, True]
-
-
-def test_deferred_calls_are_answered_though_nobody_waits(either_room: Room) -> None:
-    either_room.serve(Slow)
-    client = either_room.client()
-    over = threading.Semaphore(0)
-    for _ in range(20):
-        client.send("slow.echo").on_done(lambda _: over.release())
-    for _ in range(20):
-        assert over.acquire(timeout=LIMIT)
-
-
-def test_a_deferred_call_expires_though_nobody_waits(room: Room) -> None:
-    service = room.serve(Slow)
-    over = threading.Event()
-    pending = room.client().send("slow.wait", timeout=0.05)
-    pending.on_done(lambda _: over.set())
-    assert over.wait(LIMIT)
-    service.gate.open()
-    with pytest.raises(DeadlineExceeded):
-        pending.result()
-
-
-class Other(Slow):
-    name = "other"
-
-
-@pytest.mark.parametrize("style", ["blocking", "deferred"])
-def test_a_call_ends_at_its_own_deadline_while_somebody_reads_for_a_longer_one(
-    room: Room, monkeypatch: pytest.MonkeyPatch, style: str
-) -> None:
-    service, other = room.serve(Slow, concurrency=4), room.serve(Other)
-    client = room.client(timeout=2)
-    client.call("slow.echo")
-    armed, reading, receive = threading.Event(), threading.Event(), MemoryLine.receive
-
-    def receive_and_tell(self: MemoryLine, timeout: float) -> bytes | None:
-        if armed.is_set():
-            reading.set()
-        return receive(self, timeout)
-
-    monkeypatch.setattr(MemoryLine, "receive", receive_and_tell)
-    patient = client.send("slow.wait")
-    client.send("other.wait").on_done(lambda _: armed.set())
-    other.gate.open()
-    assert reading.wait(LIMIT)
-    over, started = threading.Event(), time.monotonic()
-    if style == "blocking":
-        with pytest.raises(DeadlineExceeded):
-            client.call("slow.wait", timeout=0.05)
-    else:
-        client.send("slow.wait", timeout=0.05).on_done(lambda _: over.set())
-        assert over.wait(LIMIT)
-    assert time.monotonic() - started < 5  # the patient call has ten
-    service.gate.open()
-    assert patient.result() == "waited"
-
-
-def test_a_blocked_caller_reads_for_those_that_defer(room: Room) -> None:
-    service = room.serve(Slow, concurrency=2)
-    client = room.client()
-    client.call("slow.echo")
-    blocked = threading.Thread(target=client.call, args=("slow.wait",))
-    blocked.start()
-    service.gate.await_arrival()
-    assert client.send("slow.echo", ["hi"]).result() == echoed("hi")
-    service.gate.open()
-    blocked.join(LIMIT)
-    assert not blocked.is_alive()
 
 
 class Gated(MemoryTransport):
@@ -164,26 +87,6 @@ def test_a_line_that_cannot_be_dialled_ends_the_call() -> None:
             assert client.call("slow.echo", ["hi"]) == echoed("hi")
 
 
-class Broken(MemoryTransport):
-    """Its lines can be made to fail once."""
-
-    def __init__(self) -> None:
-        super().__init__(f"broken-{next(NUMBERS)}")
-        self.errors: list[TransportError] = []
-
-    def dial(self) -> Line:
-        line = super().dial()
-        receive = line.receive
-
-        def fail_first(timeout: float) -> bytes | None:
-            if self.errors:
-                raise self.errors.pop()
-            return receive(min(timeout, 0.01))
-
-        line.receive = fail_first  # type: ignore[method-assign]
-        return line
-
-
 @pytest.mark.parametrize("error", [ConnectionLost("cut"), TransportError("odd")], ids=["lost", "other"])
 def test_a_lost_connection_ends_what_was_under_way_and_nothing_else(error: TransportError) -> None:
     with Broken() as transport, Slow(transport, secret=SECRET, concurrency=2) as service:
@@ -209,7 +112,7 @@ def test_a_loss_that_is_told_while_a_request_is_sent_does_not_end_its_call(monke
             transport.errors.append(ConnectionLost("of what was sent so far"))
             switchboard = client._switchboard
             assert switchboard is not None
-            in_threads(1, lambda _: switchboard._read(0))
+            in_threads(1, lambda _: switchboard._reading._read(0))
             told.set()
             send(self, service, frame, timeout)
 
@@ -237,46 +140,6 @@ def test_that_nobody_takes_a_request_is_known_before_its_time_is_up(
             client.send("slow.echo", timeout=1.5).result()
 
 
-class Watched(WakeUp):
-    """Knows who slept on it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sleepers: set[str] = set()
-
-    def sleep(self, seconds: float) -> None:
-        self.sleepers.add(threading.current_thread().name)
-        super().sleep(seconds)
-
-
-def test_nobody_takes_the_wake_up_of_the_reader() -> None:
-    """It wakes one thread: with a second sleeper, the end of the client or a deferred call might never be seen."""
-    with Broken() as transport, Slow(transport, secret=SECRET):
-        client = Client(transport, secret=SECRET)
-        assert client._switchboard is not None
-        client._switchboard._reader_wake = watched = Watched()
-        assert client.send("slow.echo", ["hi"]).result() == echoed("hi")
-        transport.errors.append(ConnectionLost("cut, and nobody waits for anything"))
-        client._switchboard._read(0)  # as a caller whose call ended just now may still do
-        client.close()
-    assert watched.sleepers <= {"treaty-client-reader"}
-
-
-def test_an_awaited_call_is_read_for_at_once(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No thread is going to block for it, so nobody has to be given the time to."""
-    monkeypatch.setattr("treaty.switchboard._PATIENCE", 3600.0)
-    room.serve(Slow)
-    client = room.client()
-    client.call("slow.echo")
-
-    async def one_after_the_other() -> list[object]:
-        done = [await client.send("slow.echo", [str(number)]) for number in range(20)]
-        pending = client.send("slow.report", [3])
-        return [*done, len([status async for status in pending.statuses()])]
-
-    assert asyncio.run(asyncio.wait_for(one_after_the_other(), LIMIT)) == [*(echoed(number) for number in range(20)), 3]
-
-
 def test_a_call_that_is_over_is_not_left_to_the_collector(room: Room) -> None:
     room.serve(Slow)
     client = room.client()
@@ -293,32 +156,6 @@ def test_a_call_that_is_over_is_not_left_to_the_collector(room: Room) -> None:
         assert watched() is None
     finally:
         gc.enable()
-
-
-def test_a_status_that_comes_as_its_call_ends_harms_nobody(room: Room) -> None:
-    service = room.serve(Slow)
-    client = room.client()
-    pending = client.send("slow.wait")
-    service.gate.await_arrival()
-    switchboard, call = client._switchboard, pending.call
-    assert switchboard is not None and call is not None
-    status = Status(id=call.id, to=call.key, seq=1, code=102, sender="a service", created=0)
-    assert pending.cancel()
-    switchboard._report(Progressed(call, status))  # read by one thread before another one cancelled
-    assert list(pending.statuses()) == []
-    service.gate.open()
-
-
-def test_deferred_calls_are_answered_soon_after_others_have_stopped_reading(room: Room) -> None:
-    service = room.serve(Slow, concurrency=2)
-    client = room.client()
-    over = threading.Event()
-    client.send("slow.wait").on_done(lambda _: over.set())
-    service.gate.await_arrival()
-    for _ in range(200):
-        client.call("slow.echo")
-    service.gate.open()
-    assert over.wait(LIMIT)
 
 
 def test_a_client_leaves_no_thread_behind(room: Room) -> None:
@@ -404,23 +241,3 @@ def test_a_forked_child_is_told_to_make_its_own(room: Room) -> None:
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 5
     assert client.call("slow.echo", ["hi"]) == echoed("hi")
-
-
-def test_who_is_interrupted_with_the_turn_to_read_leaves_it(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    room.serve(Slow)
-    client = room.client(timeout=5)
-    client.call("slow.echo")
-    take = Turn.take
-
-    def interrupted(self: Turn, holder: object) -> bool:
-        # As a signal's handler may: between the step that took it and the one that would know of it.
-        if take(self, holder):
-            raise KeyboardInterrupt
-        return False
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Turn, "take", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            client.call("slow.echo")
-    assert client.call("slow.echo", ["hi"]) == echoed("hi")
-    assert client.open_calls == 0
