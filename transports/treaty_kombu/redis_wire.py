@@ -88,6 +88,7 @@ class Wire:
         self._shown: Final = settings.shown
         self._live = True
         self._closed = False
+        self._took = 0.0  # how long the last answers were under way
 
     @property
     def live(self) -> bool:
@@ -125,6 +126,7 @@ class Wire:
     def lost(self, error: Exception) -> ConnectionLost:
         """Drop the connection and return what to raise."""
         self.drop()
+        self._took = 0.0
         loss = ConnectionLost(f"the connection to {self._shown} broke: {text(error)}")
         loss.__cause__ = error
         return loss
@@ -162,7 +164,9 @@ class Wire:
         """
         self._check_idle()
         self.connect(timeout)
-        deadline = time.monotonic() + max(timeout, least)
+        started = time.monotonic()
+        # A server that is far is no slower to answer than it was: to give it up would cost a connection each time.
+        deadline = started + max(timeout, least, min(2 * self._took, _ANSWER))
         try:
             self.write(*commands)
             answers = []
@@ -172,6 +176,7 @@ class Wire:
                 answers.append(self.read())
         except Exception as error:
             raise self.lost(error) from error
+        self._took = time.monotonic() - started
         for answer in answers:
             if isinstance(answer, Exception):
                 raise Unavailable(f"{self._shown} refused: {text(answer)}") from answer

@@ -22,6 +22,8 @@ class Far:
         self._delay = delay
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
+        #: How many connections were made.
+        self.accepted = 0
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._start(self._accept)
@@ -35,6 +37,7 @@ class Far:
         with suppress(OSError):  # closed
             while True:
                 near, _ = self._server.accept()
+                self.accepted += 1
                 beyond = socket.create_connection(self._address)
                 self._sockets += [near, beyond]
                 for source, sink in ((near, beyond), (beyond, near)):

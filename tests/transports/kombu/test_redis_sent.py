@@ -7,13 +7,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from treaty import Client, Transport, Unavailable
 from treaty_kombu.redis_sent import ASK_EVERY
+from treaty_kombu.settings import read_url
 
+from .far import Far
 from .outside import Redis, eventually
 
 
@@ -42,6 +45,25 @@ def test_what_a_service_left_in_its_queue_comes_back(
             delivery = inbox.receive(1)
             assert delivery is not None
             assert delivery.frame == b"theirs"
+
+
+def test_looking_after_what_was_sent_costs_no_connection_to_a_far_server(
+    redis_broker: Redis, make: Callable[..., Transport]
+) -> None:
+    settings = read_url(redis_broker.url)
+    with (
+        make(redis_broker.url).serve("echo"),
+        closing(Far((settings.host, settings.port), 0.2)) as far,
+        make(redis_broker.url.replace(f":{settings.port}", f":{far.port}")) as transport,
+        transport.dial() as line,
+    ):
+        line.send("echo", b"x", 5)
+        made = far.accepted
+        until = time.monotonic() + 2.5 * ASK_EVERY
+        while time.monotonic() < until:
+            assert line.receive(0.05) is None
+        line.send("echo", b"y", 5)
+        assert far.accepted == made
 
 
 def test_what_was_sent_to_a_killed_service_comes_back_in_time(
