@@ -60,6 +60,7 @@ class Wire:
         self.blocked = False
         #: Requests that the broker has not confirmed yet, by delivery tag, oldest first.
         self.unconfirmed: dict[int, bytes] = {}
+        self._oldest = (0, 0.0)  # of those, and since when
         #: Goes up after the driver may have read from the socket: what a reader saw before that may be gone.
         self.reads = 0
         self._sent = 0
@@ -273,6 +274,14 @@ class Wire:
     def beat(self) -> None:
         """Send a heartbeat if it is time, and raise if the broker has not sent any."""
         self._driver.heartbeat_check(self._raw, rate=2)
+
+    def check_confirmations(self) -> None:
+        """Raise if the broker has not confirmed a request for a long time."""
+        oldest, since = next(iter(self.unconfirmed), 0), time.monotonic()
+        if oldest != self._oldest[0] or self.blocked:
+            self._oldest = (oldest, since)
+        elif oldest and since - self._oldest[1] > 2 * self._io_timeout:
+            raise TimeoutError("the broker does not confirm what it was sent")
 
     def _on_message(self, message: Any) -> None:
         tag, properties, body = message.delivery_tag, message.properties, message.body

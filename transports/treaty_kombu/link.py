@@ -11,13 +11,15 @@ import os
 import select
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from weakref import WeakMethod, finalize
 
 from kombu import Connection  # type: ignore[attr-defined]  # kombu exports lazily
+
+from treaty import Unavailable
 
 from .settings import Settings
 
@@ -137,6 +139,31 @@ class Waker:
         """The same in a forked child, where nobody can be using them and the lock may be held for ever."""
         self._release()
         self._read = self._write = -1
+
+
+@contextmanager
+def held(lock: Any, timeout: float, shown: str) -> Iterator[None]:
+    """Have a lock, or raise ``Unavailable`` after ``timeout`` seconds. No interruption leaves it locked.
+
+    What the handler of a signal raises can strike between any two steps, right after a lock was taken as well. And a
+    handler that comes back here in the middle of what it interrupted would meet half a command.
+
+    Args:
+        lock: a ``threading.RLock``, which knows its owner from the very step on that takes it.
+        timeout: seconds.
+        shown: what the lock is for, for the texts of errors.
+    """
+    if lock._is_owned():  # noqa: SLF001 - as threading.Condition asks
+        raise Unavailable(f"the connection to {shown} is in the middle of something that this interrupted")
+    try:
+        if not lock.acquire(timeout=timeout):
+            raise Unavailable(f"the connection to {shown} was busy for {timeout} seconds")
+        yield
+    finally:
+        try:  # noqa: SIM105 - not one step before it is given back
+            lock.release()
+        except RuntimeError:
+            pass  # it is not ours
 
 
 class Pulse:

@@ -11,18 +11,23 @@ import select
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from treaty import ClosedError, ConnectionLost, Guarantees, Unavailable
 
+from .amqp_loss import Hearing
 from .amqp_wire import Inflow, Wire
-from .link import LONGEST, Arrived, Link, Pulse, Role, Waker, log, text
+from .link import LONGEST, Arrived, Link, Pulse, Role, Waker, held, log, text
 from .redial import Redial
 from .settings import Settings
 
 #: How long another thread's write may keep ``send`` waiting when its timeout is 0.
 _TURN: Final = 0.05
+#: How long a step of connecting takes at most in which nobody waits for it but those who wait for answers.
+_STEP: Final = 1.0
+#: How long a broker has to notice that the last connection is gone, which owned the queue that this one is to own.
+_NOTICING: Final = 0.3
 #: How many frames may wait for a reader, and how many requests for the broker's confirmation.
 _BACKLOG: Final = 10_000
 #: What RabbitMQ says when another connection owns a queue.
@@ -48,19 +53,14 @@ class AmqpLink(Link):
 
     def __init__(self, settings: Settings, role: Role) -> None:
         super().__init__(settings, role)
-        self._lock = threading.Lock()  # guards the wire
+        self._lock = threading.RLock()  # guards the wire
         self._wire: Wire | None = None
         self._inflow = Inflow()
-        self._loss: ConnectionLost | None = None  # a loss that nobody was told about yet
-        self._told = False  # whether a sender was told about it
-        self._owed = 0  # about how many answers are still to come
         self._closing = False
-        self._waiting_for = (0, 0.0)  # the oldest unconfirmed request, and when the pulse first saw it
         self._receiving = threading.Lock()  # held while somebody is inside receive
+        self._hearing = Hearing(self._lock, self._receiving)
         self._waker = Waker()
-        self._poll = select.poll()
-        self._poll.register(self._waker.fileno(), select.POLLIN)
-        self._polled: tuple[Wire, int] | None = None  # which wire is registered there, and its descriptor
+        self._polled: tuple[Wire, int, select.poll] | None = None  # which wire, and what waits for it
         self._pulse: Pulse | None = None
         self._redial = Redial(self._connect_again, self._waker.set)
 
@@ -76,12 +76,8 @@ class AmqpLink(Link):
     @contextmanager
     def _turn(self, timeout: float) -> Iterator[None]:
         """Hold the lock, or raise ``Unavailable``."""
-        if not self._lock.acquire(timeout=max(timeout, _TURN)):
-            raise Unavailable(f"the connection to {self.settings.shown} was busy for {timeout} seconds")
-        try:
+        with held(self._lock, max(timeout, _TURN), self.settings.shown):
             yield
-        finally:
-            self._lock.release()
 
     def _connect(self, timeout: float) -> Wire:
         """The wire, made now if there is none, else ``Unavailable``. With the lock held."""
@@ -92,14 +88,7 @@ class AmqpLink(Link):
         if timeout <= 0:
             raise Unavailable(f"not connected to {self.settings.shown}, and there is no time to connect")
         try:
-            try:
-                wire = self._make(timeout)
-            except Exception as error:
-                if self.role.kind != "replies" or getattr(error, "reply_code", 0) != _LOCKED:
-                    raise
-                # The broker has not noticed yet that the connection which owned our queue is gone.
-                self.address = self.settings.reply_queue(os.urandom(16).hex())
-                wire = self._make(timeout)
+            wire = self._make(timeout)
         except Exception as error:
             self._redial.later()
             raise Unavailable(f"cannot connect to {self.settings.shown}: {text(error)}") from error
@@ -111,6 +100,18 @@ class AmqpLink(Link):
         return wire
 
     def _make(self, timeout: float) -> Wire:
+        until = time.monotonic() + min(_NOTICING, timeout / 2)
+        while True:
+            try:
+                return self._made(timeout)
+            except Exception as error:
+                if self.role.kind != "replies" or getattr(error, "reply_code", 0) != _LOCKED:
+                    raise
+                # The broker has not noticed yet that the connection which owned our queue is gone.
+                if time.monotonic() >= until:
+                    self.address = self.settings.reply_queue(os.urandom(16).hex())
+
+    def _made(self, timeout: float) -> Wire:
         settings, role = self.settings, self.role
         heartbeat = 0 if role.kind == "none" else settings.heartbeat
         wire = Wire(settings, timeout, heartbeat, self._inflow)
@@ -129,41 +130,40 @@ class AmqpLink(Link):
             wire.kill()
             raise
 
-    def _lose(self, error: BaseException) -> ConnectionLost:
-        """Drop the wire. With the lock held. The caller raises what this returns, or leaves it for ``receive``."""
+    def _lose(self) -> None:
+        """Drop the wire. With the lock held."""
         wire, self._wire = self._wire, None
         if wire is not None:
             wire.kill()
         if self.role.kind != "replies":
             self._inflow.arrived.clear()  # not handed out, so the broker gives them to somebody else
         self._waker.set()
-        self._told = False
+
+    def _broken(self, error: BaseException) -> ConnectionLost:
         loss = ConnectionLost(f"the connection to {self.settings.shown} broke: {text(error)}")
         loss.__cause__ = error
         return loss
 
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """What is done with the wire in here is done as a whole, or the wire is dropped, and whoever waits for what it
+        would have brought hears of it: after half a message no other is understood. With the lock held.
+        """
+        try:
+            yield
+        except BaseException as error:  # the handler of a signal may have raised it
+            self._lose()
+            self._hearing.lost(self._broken(error))
+            raise
+
     def _tell(self) -> None:
         """Raise a loss that nobody was told about yet. Once."""
-        loss, self._loss = self._loss, None
-        if loss is not None:
-            self._owed = 0
-            raise loss
-
-    def _tell_sender(self) -> None:
-        """The same for one who sends; and whoever waits for answers is still to be told, since they may never come.
-
-        One that is between two waits is back in a moment. If nobody has come when the next request is sent on another
-        connection, nobody waits. Until then, those who send after the first one have lost nothing: theirs is not sent.
-        """
-        loss = self._loss
-        if loss is None or (self._told and not self._receiving.locked()):
+        if self._hearing.loss is None:
             return
-        if self._told:
-            raise Unavailable(f"not sent, as who waits for answers is still to hear of it: {loss}") from loss.__cause__
-        self._told = True
-        if self._receiving.locked() or self._owed:
-            raise ConnectionLost(str(loss)) from loss.__cause__
-        self._tell()
+        with self._turn(LONGEST):
+            loss = self._hearing.take()
+            if loss is not None:
+                raise loss
 
     # ---- sending -------------------------------------------------------------------------------------------------
 
@@ -171,56 +171,68 @@ class AmqpLink(Link):
         queue = self.settings.service_queue(service)
         deadline = time.monotonic() + timeout
         with self._turn(timeout):
-            self._tell_sender()
+            with suppress(Exception), self._whole():
+                self._catch_up()
+            self._hearing.wait(deadline)
             address = self.address
             wire = self._connect(max(0.0, deadline - time.monotonic()))
             if self.address != address:
-                raise ConnectionLost(f"connected to {self.settings.shown} again, and replies go elsewhere now")
+                raise Unavailable(
+                    f"not sent: its answer would go where nobody reads since {self.settings.shown} was lost"
+                )
             if wire.blocked:
                 raise Unavailable(f"{self.settings.shown} takes no messages: it is out of memory or disk space")
             if len(wire.unconfirmed) >= _BACKLOG:
                 raise Unavailable(f"{self.settings.shown} has not confirmed the last {_BACKLOG} requests")
             try:
-                wire.request(queue, frame, address)
+                with self._whole():
+                    wire.request(queue, frame, address)
+                    self._hearing.owed += 1
             except Exception as error:
-                self._loss = self._lose(error)
-                self._tell_sender()
-            self._owed += 1
-            if not self._receiving.locked():
-                self._loss = None
+                raise self._broken(error) from error
         if self._inflow:  # the driver reads before it writes, so the socket will not wake the reader for these
             self._waker.set()
 
     def reply(self, address: str, frame: bytes) -> None:
         with self._turn(self.settings.io_timeout):
-            try:
-                self._connect(self.settings.connect_timeout).reply(address, frame)
-            except Unavailable as error:
-                raise ConnectionLost(f"the reply was not sent: {error}") from error
-            except ClosedError:
-                raise
-            except Exception as error:
-                self._loss = self._lose(error)
-                raise ConnectionLost(str(self._loss)) from error
+            for last in (False, True):
+                try:
+                    wire = self._connect(self.settings.connect_timeout)
+                except Unavailable as error:
+                    raise ConnectionLost(f"the reply was not sent: {error}") from error
+                try:
+                    with self._whole():
+                        self._catch_up()
+                        wire.reply(address, frame)
+                    break
+                except Exception as error:
+                    # The queue of whoever asked outlives our connection. Should both get there, the first one counts.
+                    if last:
+                        raise self._broken(error) from error
         if self._inflow:
             self._waker.set()
+
+    def _catch_up(self) -> None:
+        """Read what is there, to notice that the connection broke while nobody looked. With the lock held."""
+        while self._wire is not None and len(self._inflow.arrived) < _BACKLOG and self._wire.pending():
+            self._dropped(self._wire.drain())
 
     def publish(self, channel: str, frame: bytes) -> None:
         exchange, timeout = self.settings.channel_exchange(channel), self.settings.io_timeout
         with self._turn(timeout):
-            wire = self._wire
             try:
-                while wire is not None and wire.pending():
-                    wire.drain()
+                self._catch_up()
             except Exception as error:  # it broke while nobody was using it, which harms nobody
-                log.debug("publishing: %s", self._lose(error))
+                self._lose()
+                log.debug("publishing: %s", text(error))
             wire = self._connect(timeout)
             if wire.blocked:
                 raise Unavailable(f"{self.settings.shown} takes no messages: it is out of memory or disk space")
             try:
-                taken = wire.publish(exchange, frame, timeout)
+                with self._whole():
+                    taken = wire.publish(exchange, frame, timeout)
             except Exception as error:
-                raise self._lose(error) from error
+                raise self._broken(error) from error
             if not taken:
                 raise ConnectionLost(f"{self.settings.shown} is out of memory or disk space: it may deliver this later")
 
@@ -255,7 +267,7 @@ class AmqpLink(Link):
             arrived = inflow.arrived.popleft()
         except IndexError:  # the pulse found the connection broken just now
             return None
-        self._owed = max(0, self._owed - 1)
+        self._hearing.owed = max(0, self._hearing.owed - 1)
         if self.role.kind == "feed":
             self._settle(arrived, accepted=True)  # a copy is ours alone: it is done with once it is handed out
         return arrived
@@ -263,35 +275,32 @@ class AmqpLink(Link):
     def _wait(self, wire: Wire, timeout: float) -> bool:
         """Wait for the socket, without the lock. Whether it was the socket that woke us."""
         if self._polled is None or self._polled[0] is not wire:
-            if self._polled is not None:
-                self._poll.unregister(self._polled[1])
-                self._polled = None
-            with self._lock:
+            with self._turn(LONGEST):
                 if wire is not self._wire:
                     return False
-                descriptor = wire.fileno()
-            if descriptor < 0:
+                own = wire.fileno()
+            if own < 0:
                 return True  # interrupted; reading will say so
-            self._polled = (wire, descriptor)
-            self._poll.register(self._polled[1], select.POLLIN)
-        own = self._polled[1]
+            poll = select.poll()
+            poll.register(self._waker.fileno(), select.POLLIN)
+            poll.register(own, select.POLLIN)
+            self._polled = (wire, own, poll)
+        _, own, poll = self._polled
         if wire.buffered():
             return True
-        ready = [descriptor for descriptor, _ in self._poll.poll(min(timeout, LONGEST) * 1000)]
+        ready = [descriptor for descriptor, _ in poll.poll(min(timeout, LONGEST) * 1000)]
         if ready != [own]:
             self._waker.clear()
         return own in ready
 
     def _read(self, wire: Wire, reads: int) -> None:
         """Read one thing, unless somebody else has read it by now: then there may be nothing left to wait for."""
-        with self._lock:
+        with self._turn(LONGEST):
             if wire is not self._wire:
                 return
-            try:
+            with suppress(Exception), self._whole():  # a loss is told by receive
                 if wire.reads == reads or wire.pending():
                     self._dropped(wire.drain())
-            except Exception as error:
-                self._loss = self._lose(error)
 
     def _dropped(self, count: int) -> None:
         if count:
@@ -304,27 +313,27 @@ class AmqpLink(Link):
         self._waker.wait(min(self._redial.begin(), timeout))
 
     def _connect_again(self) -> None:
-        with self._turn(self.settings.connect_timeout):
-            self._connect(self.settings.connect_timeout)
+        # Whoever sends has to wait for it, and connects with as much time as they have: do not keep them for long.
+        limit = min(self.settings.connect_timeout, _STEP if self.role.kind == "replies" else LONGEST)
+        with self._turn(limit):
+            self._connect(limit)
 
     def settle(self, arrived: Arrived, accepted: bool) -> None:
         if self.role.kind != "feed":
             self._settle(arrived, accepted)
 
     def _settle(self, arrived: Arrived, accepted: bool) -> None:
-        with self._lock:
+        with suppress(Exception), self._turn(LONGEST):  # a loss is told by receive
             wire: Wire = arrived.token[0]
             if wire is not self._wire:
                 return  # the broker has given it to somebody else when that connection broke
-            try:
-                tag: int = arrived.token[1]
+            tag: int = arrived.token[1]
+            with self._whole():
                 if accepted:
                     wire.ack(tag)
                 else:
                     queue, timeout = self.settings.service_queue(self.role.name), self.settings.io_timeout
                     wire.hand_back(queue, arrived.frame, arrived.reply_to, tag, timeout)
-            except Exception as error:
-                self._loss = self._lose(error)
         if self._inflow:
             self._waker.set()
 
@@ -339,26 +348,15 @@ class AmqpLink(Link):
             wire.interrupt()  # somebody is stuck in the middle of a message, and finds out by this
             return
         try:
-            if wire is not self._wire:
-                return
-            try:
-                while len(self._inflow.arrived) < _BACKLOG and wire.pending():
-                    self._dropped(wire.drain())
-                wire.beat()
-                self._check_confirmations(wire)
-            except Exception as error:
-                self._loss = self._lose(error)
+            if wire is self._wire:
+                with suppress(Exception), self._whole():  # a loss is told by receive
+                    self._catch_up()
+                    wire.beat()
+                    wire.check_confirmations()
         finally:
             self._lock.release()
         if self._inflow:
             self._waker.set()
-
-    def _check_confirmations(self, wire: Wire) -> None:
-        oldest, since = next(iter(wire.unconfirmed), 0), time.monotonic()
-        if oldest != self._waiting_for[0] or wire.blocked:
-            self._waiting_for = (oldest, since)
-        elif oldest and since - self._waiting_for[1] > 2 * self.settings.io_timeout:
-            raise TimeoutError("the broker does not confirm what it was sent")
 
     # ---- the end -------------------------------------------------------------------------------------------------
 

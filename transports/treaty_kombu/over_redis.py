@@ -16,7 +16,7 @@ from typing import Final
 from treaty import ClosedError, ConnectionLost, Guarantees, TransportError, Unavailable
 
 from .envelope import pack, unpack
-from .link import Arrived, Link, Pulse, Role, log
+from .link import Arrived, Link, Pulse, Role, held, log
 from .redial import Redial
 from .redis_feed import RedisFeed
 from .redis_sent import ASK_EVERY, Sent, presence
@@ -61,7 +61,7 @@ class RedisLink(Link):
         super().__init__(settings, role)
         self._source = self.address or (settings.service_queue(role.name) if role.kind == "work" else "")
         self._wake = settings.own_name("wake", self.token)
-        self._lock = threading.Lock()  # guards asking, and making the broker
+        self._lock = threading.RLock()  # guards asking, and making the broker
         self._broker: Broker | None = None
         self._asking: Wire | None = None
         self._taking: Wire | None = None
@@ -88,9 +88,7 @@ class RedisLink(Link):
     @contextmanager
     def _turn(self, timeout: float) -> Iterator[Wire]:
         """The connection for commands, for as long as the lock is held; made if there is none."""
-        if not self._lock.acquire(timeout=max(timeout, _TURN)):
-            raise Unavailable(f"the connection to {self.settings.shown} was busy for {timeout} seconds")
-        try:
+        with held(self._lock, max(timeout, _TURN), self.settings.shown):
             if self._asking is None:
                 if self._closing:
                     raise ClosedError("closed while connecting")
@@ -100,8 +98,6 @@ class RedisLink(Link):
                 self._taking = self._taking or (self._broker.wire(timeout) if self._source else None)
                 self._asking = self._broker.wire(timeout)
             yield self._asking
-        finally:
-            self._lock.release()
 
     def _check_policy(self, asking: Wire) -> None:
         try:
@@ -182,6 +178,10 @@ class RedisLink(Link):
                     if left <= 0:
                         return None
                     continue
+                if self._popped_at is None:
+                    taking.check_idle()
+                    if not taking.live:  # nothing was under way, so nothing is lost
+                        continue
                 try:
                     if self._popped_at is None:
                         self._pop(taking, left)
@@ -231,19 +231,35 @@ class RedisLink(Link):
         return self.role.kind != "work" or self._unsettled < self.role.capacity
 
     def _pop(self, taking: Wire, left: float) -> None:
-        if left < _SHORTEST:
-            taking.write(("RPOP", self._source))
-        else:
-            taking.write(("BRPOP", self._source, self._wake, f"{min(left, _POP):.3f}"))
-        self._popped_at = time.monotonic()
+        now = time.monotonic()
         # A pop that does not wait is answered at once.
-        self._patient_until = self._popped_at + (_SOON if left < _SHORTEST else 0.0)
+        self._patient_until = now + (_SOON if left < _SHORTEST else 0.0)
+        with self._whole(taking):
+            if left < _SHORTEST:
+                taking.write(("RPOP", self._source))
+            else:
+                taking.write(("BRPOP", self._source, self._wake, f"{min(left, _POP):.3f}"))
+            self._popped_at = now
+
+    @contextmanager
+    def _whole(self, taking: Wire) -> Iterator[None]:
+        """What is done in here is done as a whole, or the connection is dropped: an interruption in the middle of it
+        would leave answers to the wrong questions.
+        """
+        done = False
+        try:
+            yield
+            done = True
+        finally:
+            if not done:
+                self._popped_at = None
+                taking.drop()
 
     def _answer(self, taking: Wire, deadline: float) -> bytes | None:
         """What was popped. ``None``: nothing, or nothing yet and the time is up."""
         sent = self._popped_at or 0.0
         until, nudged = max(deadline, self._patient_until), False
-        while not taking.ready(max(0.0, min(until - time.monotonic(), _LOOK))):
+        while not taking.arrives(max(0.0, min(until - time.monotonic(), _LOOK))):
             now = time.monotonic()
             if self._closing:
                 return None  # close() takes the answer
@@ -259,8 +275,9 @@ class RedisLink(Link):
         return self._read_item(taking)
 
     def _read_item(self, taking: Wire) -> bytes | None:
-        answer = taking.read()
-        self._popped_at = None
+        with self._whole(taking):
+            answer = taking.read()
+            self._popped_at = None
         if isinstance(answer, Exception):
             raise answer
         if isinstance(answer, list):
@@ -357,7 +374,7 @@ class RedisLink(Link):
         if not self._receiving.acquire(timeout=_POP):
             return
         try:
-            if self._popped_at is not None and self._taking is not None and self._taking.ready(_SOON):
+            if self._popped_at is not None and self._taking is not None and self._taking.arrives(_SOON):
                 item = self._read_item(self._taking)
                 if item is not None:
                     self._give_back(item)

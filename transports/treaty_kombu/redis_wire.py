@@ -5,12 +5,13 @@ Not safe to share: whoever speaks on a wire holds the lock of it. It must not kn
 
 from __future__ import annotations
 
+import ssl
 import time
 from typing import Any, Final
 
 from treaty import ConnectionLost, TransportError, Unavailable
 
-from .link import driver, log, text
+from .link import driver, log, readable, text
 from .settings import Settings
 
 #: A command that was written is waited for at least this long, whatever the caller's timeout: it is on its way.
@@ -32,23 +33,23 @@ class Broker:
         self._settings: Final = settings
         self.shown: Final = settings.shown
         self._wires: Final[list[Wire]] = []
-        self._driver: Final = driver(
-            "redis",
-            hostname=settings.host,
-            port=settings.port,
-            userid=settings.user or None,
-            password=settings.password or None,
-            virtual_host=settings.path,
-            ssl=_tls(settings),
-            transport_options={
-                "ack_emulation": False,
-                "health_check_interval": 0,
-                "socket_connect_timeout": _bounded(timeout, settings),
-                "socket_timeout": _bounded(timeout, settings),  # until the connection stands
-                "socket_keepalive": True,
-            },
-        )
         try:
+            self._driver: Final = driver(
+                "redis",
+                hostname=settings.host,
+                port=settings.port,
+                userid=settings.user or None,
+                password=settings.password or None,
+                virtual_host=settings.path,
+                ssl=_tls(settings),
+                transport_options={
+                    "ack_emulation": False,
+                    "health_check_interval": 0,
+                    "socket_connect_timeout": _bounded(timeout, settings),
+                    "socket_timeout": _bounded(timeout, settings),  # until the connection stands
+                    "socket_keepalive": True,
+                },
+            )
             self._driver.establish_connection()
             self.channel: Final[Any] = self._driver.create_channel(self._driver)
         except Exception as error:
@@ -143,6 +144,15 @@ class Wire:
         """Whether an answer has begun to arrive, now or within ``timeout`` seconds."""
         return bool(self._connection.can_read(timeout))
 
+    def arrives(self, timeout: float) -> bool:
+        """The same where one answer is waited for at most, so that nothing of it was read yet. Takes nothing from the
+        socket: what interrupts this interrupts a wait, and no answer.
+        """
+        end = self._connection._sock  # noqa: SLF001 - the driver's own way to ask reads what it finds
+        if end is None:
+            raise ConnectionError("not connected")
+        return (isinstance(end, ssl.SSLSocket) and end.pending() > 0) or readable(end.fileno(), timeout)
+
     def read(self) -> Any:
         """The next answer. A refusal by the server is an answer, too."""
         try:
@@ -162,7 +172,7 @@ class Wire:
             Unavailable: not connected, or the server refused: nothing happened.
             ConnectionLost: they may have been executed.
         """
-        self._check_idle()
+        self.check_idle()
         self.connect(timeout)
         started = time.monotonic()
         # A server that is far is no slower to answer than it was: to give it up would cost a connection each time.
@@ -176,17 +186,20 @@ class Wire:
                 answers.append(self.read())
         except Exception as error:
             raise self.lost(error) from error
+        except BaseException:
+            self.drop()  # an answer that nobody has read must not meet the next command
+            raise
         self._took = time.monotonic() - started
         for answer in answers:
             if isinstance(answer, Exception):
                 raise Unavailable(f"{self._shown} refused: {text(answer)}") from answer
         return answers
 
-    def _check_idle(self) -> None:
+    def check_idle(self) -> None:
         """Notice that the server hung up since the last command, before the next one is lost with the connection."""
         if self._live:
             try:
-                stale = self.ready(0)
+                stale = self.arrives(0)
             except Exception as error:
                 pass_on(error)
                 log.debug("a connection to %s was closed while idle: %s", self._shown, text(error))

@@ -19,6 +19,7 @@ from treaty import (
     Line,
     MissingExtra,
     Transport,
+    Unavailable,
     check_name,
 )
 
@@ -49,16 +50,16 @@ class KombuTransport(Transport):
 
     def dial(self) -> Line:
         self.check()
-        return self._keep(KombuLine(self, self._link_class(self.settings, Role("replies"))))
+        return self._keep(KombuLine(self, self._link(Role("replies"))))
 
     def serve(self, service: str, capacity: int = 1) -> Inbox:
         self.check()
         role = Role("work", check_name(service), max(1, capacity))
-        return self._keep(KombuInbox(self, self._link_class(self.settings, role)))
+        return self._keep(KombuInbox(self, self._link(role)))
 
     def subscribe(self, channel: str) -> Inbox:
         self.check()
-        return self._keep(KombuInbox(self, self._link_class(self.settings, Role("feed", check_name(channel)))))
+        return self._keep(KombuInbox(self, self._link(Role("feed", check_name(channel)))))
 
     def publish(self, channel: str, frame: bytes) -> None:
         self.check()
@@ -67,7 +68,7 @@ class KombuTransport(Transport):
         with self._lock:
             self.check()
             if self._publisher is None:
-                self._publisher = self._link_class(self.settings, Role("none"))
+                self._publisher = self._link(Role("none"))
             publisher = self._publisher
         publisher.publish(channel, frame)
 
@@ -86,6 +87,12 @@ class KombuTransport(Transport):
             end.close()
         if publisher is not None:
             publisher.close()
+
+    def _link(self, role: Role) -> Link:
+        try:
+            return self._link_class(self.settings, role)
+        except OSError as error:  # no descriptors are left
+            raise Unavailable(f"no connection to {self.settings.shown} can be made: {error}") from error
 
     def _keep(self, end: _End) -> _End:
         """Open an end and remember it until it is closed."""
