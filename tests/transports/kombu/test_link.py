@@ -140,7 +140,7 @@ def test_without_descriptors_nothing_can_be_reached(broker: Any, make: Callable[
     resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
     try:
         for use in (
-            lambda: connected(transport.dial()),
+            lambda: transport.dial().send("a", b"x", 1),
             lambda: transport.serve("a"),
             lambda: transport.subscribe("b"),
         ):
