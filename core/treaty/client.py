@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from treaty.driving import SERVING_UNTIL, Errands
+from treaty.driving import SERVING_UNTIL, Errands, end_if_lost
 from treaty.engine import MAX_TTL
 from treaty.errors import (
     AuthenticationError,
@@ -32,7 +32,7 @@ from treaty.pending import Pending, Reply
 from treaty.routing import matches, split_target
 from treaty.sealing import Keyring, Secret, keyring
 from treaty.subscription import Subscription
-from treaty.switchboard import Switchboard
+from treaty.switchboard import Parts, Switchboard
 from treaty.transport import Resource, Transport, check_name, open_transport
 
 #: Seconds that a call may take unless it says otherwise.
@@ -42,6 +42,9 @@ _LOG: Final = logger("treaty.client")
 
 class Client(Resource):
     """Calls services over one transport. Keep one for the whole life of a program; it is safe to share.
+
+    One that is collected without having been closed is closed then, with a ``ResourceWarning``. A call that is still
+    open keeps it, and so does a subscription that somebody refers to.
 
     Args:
         transport: a transport, or the URL of one, which the client then closes when it is closed itself.
@@ -75,6 +78,8 @@ class Client(Resource):
         self._handling = Errands("treaty-client-handlers")
         self._subscriptions: list[Subscription] = []
         self._lock = threading.Lock()
+        self._parts = Parts(self._transport, self._owned, self._switchboard, self._handling)
+        self._unclosed = end_if_lost(self, "client", needed=self._parts.in_use, end=self._parts.close)
 
     def __repr__(self) -> str:
         return f"<Client {'closed' if self.closed else 'open'}>"
@@ -161,7 +166,7 @@ class Client(Resource):
         """
         switchboard = self._usable_switchboard()
         limit = self._bounded(timeout)
-        pending = Pending(switchboard, target)
+        pending = Pending(switchboard, target, self)
         if self._handlers:
             pending.on_done(self._hand_over)
         if switchboard.dialled:
@@ -255,11 +260,14 @@ class Client(Resource):
             callback: called with each :class:`~treaty.Notification` in a thread of the subscription's own. Without
                 one, iterate over the subscription, blocking or asynchronously.
 
+        Returns:
+            The subscription, which lasts until it is closed, or the client is; or until nobody refers to either.
+
         Raises:
             Unsupported: the transport carries no notifications.
             TransportError: the publisher or broker cannot be reached.
         """
-        subscription = Subscription(self._transport, self._usable_keyring(), pattern, callback)
+        subscription = Subscription(self._transport, self._usable_keyring(), pattern, callback, self)
         with self._lock:
             self._subscriptions = [one for one in self._subscriptions if not one.closed]
             self._subscriptions.append(subscription)
@@ -267,6 +275,7 @@ class Client(Resource):
 
     def close(self) -> None:
         """Close the client: open calls end with ``ClosedError``. Idempotent."""
+        self._unclosed.detach()
         if self.foreign:
             self._closed = True
             return
@@ -277,12 +286,7 @@ class Client(Resource):
             subscriptions = list(self._subscriptions)
         for subscription in subscriptions:
             subscription.close()
-        if self._switchboard is not None:
-            self._switchboard.close()
-        self._handling.end()
-        self._handling.join()
-        if self._owned:
-            self._transport.close()
+        self._parts.close()
 
     def _usable_keyring(self) -> Keyring:
         self.check()

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
+import warnings
 from _thread import allocate_lock
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from queue import SimpleQueue
 from traceback import walk_tb
-from typing import Final
+from typing import Any, Final
+from weakref import finalize
 
 from treaty.engine import Instant
 
@@ -134,6 +138,11 @@ class Worker:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
+    @property
+    def started(self) -> bool:
+        """Whether there is a thread, or was."""
+        return self._thread is not None
+
     def start(self) -> None:
         """Start the thread, unless it was started before."""
         if self._thread is None:
@@ -158,6 +167,11 @@ class Errands:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._worker = Worker(name, self._work)
 
+    @property
+    def started(self) -> bool:
+        """Whether anything was ever asked for."""
+        return self._worker.started
+
     def add(self, job: Callable[[], None]) -> None:
         """Have something done soon."""
         self._jobs.put(job)
@@ -166,6 +180,7 @@ class Errands:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
+            del job  # or it would keep what it refers to until the next one comes
 
     def end(self) -> None:
         """Let the thread end when it has done what was asked for so far."""
@@ -178,3 +193,32 @@ class Errands:
         while not self._jobs.empty():
             left.append(self._jobs.get())
         return [job for job in left if job is not None]
+
+
+def end_if_lost(
+    owner: object, name: str, *, needed: Callable[[], bool], end: Callable[[], None]
+) -> finalize[[str, Callable[[], bool], Callable[[], None]], Any]:
+    """See to what an object holds that nobody closes before it is collected. Whoever closes it detaches what is returned.
+
+    Args:
+        owner: the object. Neither function may refer to it, and no thread of its own.
+        name: what it is, for the warning.
+        needed: whether there is something to end, in this process. It must not block, nor take a lock.
+        end: ends it, in a thread: a collector may run anywhere, also in a thread that ``end`` would wait for.
+    """
+    found = finalize(owner, _lost, name, needed, end)
+    found.atexit = False  # the end of the program ends all this as well
+    return found
+
+
+def _lost(
+    name: str,
+    needed: Callable[[], bool],
+    end: Callable[[], None],
+    over: Callable[[], bool] = sys.is_finalizing,  # of the program, in which a module may have lost its names by then
+) -> None:
+    if over() or not needed():
+        return
+    with suppress(RuntimeError):  # there can be no more threads
+        threading.Thread(target=end, name="treaty-unclosed", daemon=True).start()
+    warnings.warn(f"unclosed {name}: close it, or use it in a 'with' statement", ResourceWarning, stacklevel=2)

@@ -100,6 +100,7 @@ class Pending:
         "_callbacks",
         "_client",
         "_home",
+        "_keeper",
         "_listeners",
         "_lock",
         "_outcome",
@@ -111,11 +112,19 @@ class Pending:
         "target",
     )
 
-    def __init__(self, client: Waits, target: str) -> None:
+    def __init__(self, client: Waits, target: str, keeper: object = None) -> None:
+        """Begin a call that no request was made for yet.
+
+        Args:
+            client: who drives the call.
+            target: what is called.
+            keeper: whose end would end the call, so that it must not be collected before.
+        """
         self.target = target
         #: The engine's record of the call; ``None`` until the request is made. For the client.
         self.call: OpenCall | None = None
         self._client = client
+        self._keeper = keeper
         self._home = _here
         self._started = time.monotonic()
         self._outcome: Reply | Exception | None = None
@@ -245,6 +254,7 @@ class Pending:
             if self._outcome is not None:
                 return False
             self._outcome = ended
+            keeper, self._keeper = self._keeper, None
             callbacks, listeners = self._callbacks, self._listeners
             self._callbacks = None
         for callback in callbacks or ():
@@ -255,6 +265,7 @@ class Pending:
                 _LOG.exception("%s: a callback failed", self.target)
         for listener in listeners or ():
             listener()
+        del keeper  # not under the lock: this may be the end of it
         return True
 
     def progress(self, status: Status) -> None:

@@ -8,16 +8,19 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
+from treaty.driving import end_if_lost
 from treaty.errors import ClosedError, TransportError
 from treaty.logs import logger
 from treaty.messages import Notification
 from treaty.notices import Listener
 from treaty.sealing import MAX_FRAME, Keyring
-from treaty.transport import Inbox, Resource, Transport
+from treaty.transport import Delivery, Inbox, Resource, Transport
 
 #: How many notifications wait for whoever iterates; the oldest are let go, and counted.
 KEPT: Final = 10_000
@@ -38,7 +41,17 @@ class Subscription(Resource):
         keyring: Keyring,
         pattern: str,
         callback: Callable[[Notification], Any] | None,
+        keeper: object = None,
     ) -> None:
+        """Subscribe.
+
+        Args:
+            transport: on which the channel is.
+            keyring: opens the notifications.
+            pattern: ``channel.pattern``.
+            callback: called with each notification.
+            keeper: whose end would end the subscription, so that it must not be collected before.
+        """
         super().__init__()
         if callback is not None and not callable(callback):
             raise TypeError(f"a callback is callable, not {type(callback).__name__}")
@@ -49,7 +62,20 @@ class Subscription(Resource):
         self._arrived = threading.Condition()
         self._waiters: list[Callable[[], None]] = []
         self._inbox: Inbox = transport.subscribe(self._listener.channel)
-        self._thread = threading.Thread(target=self._work, name=f"treaty-subscription-{pattern}", daemon=True)
+        self._keeper = keeper
+        # The thread does not refer to the subscription while it waits, or that would never be collected.
+        self._thread = threading.Thread(
+            target=_work,
+            args=(self._inbox, weakref.WeakMethod(self._take)),
+            name=f"treaty-subscription-{pattern}",
+            daemon=True,
+        )
+        self._unclosed = end_if_lost(
+            self,
+            f"subscription to {pattern}",
+            needed=partial(_in_use, self._inbox),
+            end=partial(_end, self._inbox, pattern),
+        )
         self._thread.start()
 
     def __repr__(self) -> str:
@@ -101,7 +127,9 @@ class Subscription(Resource):
 
     def close(self) -> None:
         """Unsubscribe. Idempotent; from the callback as well."""
+        self._unclosed.detach()
         self._closed = True
+        self._keeper = None
         if self.foreign:
             return
         self._inbox.close()
@@ -109,23 +137,20 @@ class Subscription(Resource):
         if self._thread is not threading.current_thread():
             self._thread.join()
 
-    def _work(self) -> None:
-        while not self._closed:
-            try:
-                delivery = self._inbox.receive(_SLICE)
-            except ClosedError:
-                break
-            except TransportError as error:
-                self._listener.counters["connection lost"] += 1
-                _LOG.warning("%s: the connection was lost, notifications may be missing: %s", self.pattern, error)
-                self._pause()
-                continue
-            if delivery is None:
-                continue
-            delivery.settle()
-            notification = self._listener.receive(delivery.frame, time.time_ns() // 1_000_000)
+    def _take(self, news: Delivery | TransportError | None) -> bool:
+        """See to what came, or did not. Return whether there is more to wait for."""
+        if self._closed:
+            return False
+        if isinstance(news, TransportError):
+            self._listener.counters["connection lost"] += 1
+            _LOG.warning("%s: the connection was lost, notifications may be missing: %s", self.pattern, news)
+            self._pause()
+        elif news is not None:
+            news.settle()
+            notification = self._listener.receive(news.frame, time.time_ns() // 1_000_000)
             if notification is not None and not self._closed:
                 self._hand_over(notification)
+        return True
 
     def _hand_over(self, notification: Notification) -> None:
         if self._callback is not None:
@@ -151,3 +176,31 @@ class Subscription(Resource):
             waiters = list(self._waiters)
         for waiter in waiters:
             waiter()
+
+
+# Not methods: they are needed when there is no subscription any more.
+
+
+def _work(inbox: Inbox, found: weakref.WeakMethod[Callable[[Delivery | TransportError | None], bool]]) -> None:
+    while True:
+        news: Delivery | TransportError | None
+        try:
+            news = inbox.receive(_SLICE)
+        except ClosedError:
+            return
+        except TransportError as error:
+            news = error
+        take = found()
+        if take is None or not take(news):
+            return
+        del take, news
+
+
+def _in_use(inbox: Inbox) -> bool:
+    return not inbox.closed and not inbox.foreign
+
+
+def _end(inbox: Inbox, pattern: str) -> None:
+    # Who reads no resource warnings is to learn why a callback falls silent.
+    _LOG.warning("%s: nobody refers to the subscription or its client any more, so it ends", pattern)
+    inbox.close()

@@ -67,6 +67,11 @@ class Switchboard:
         return self._line is not None
 
     @property
+    def in_use(self) -> bool:
+        """Whether there is anything to close: the line, or a thread that may open it."""
+        return not self._closed and (self._line is not None or self._sender.started)
+
+    @property
     def counters(self) -> dict[str, int]:
         """How often each thing happened, by name."""
         with self._lock:
@@ -249,3 +254,33 @@ class Switchboard:
         self._reading.join()
         for errand in left:  # they find the client closed, and end their calls by that
             errand()
+
+
+class Parts:
+    """What a client is made of, to be ended with it: also when nobody closed the client and there is none any more.
+
+    Args:
+        transport: what it calls over.
+        owned: whether the client made the transport, which is then closed with it.
+        switchboard: its calls, if it has a secret to make any.
+        handling: the errands of its response handlers.
+    """
+
+    def __init__(self, transport: Transport, owned: bool, switchboard: Switchboard | None, handling: Errands) -> None:
+        self._transport = transport
+        self._owned = owned
+        self._switchboard = switchboard
+        self._handling = handling
+
+    def in_use(self) -> bool:
+        """Whether there is anything to end, in this process. Takes no lock."""
+        return self._switchboard is not None and self._switchboard.in_use and not self._transport.foreign
+
+    def close(self) -> None:
+        """End everything, and wait for it."""
+        if self._switchboard is not None:
+            self._switchboard.close()
+        self._handling.end()
+        self._handling.join()
+        if self._owned:
+            self._transport.close()
