@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from treaty.codec import decode, encode
-from treaty.engine import SKEW_MS
+from treaty.engine import SKEW_MS, Instant
 from treaty.errors import DecodingError, FrameRefused
 from treaty.guard import Admission, Guard
 from treaty.messages import Notification
@@ -72,7 +72,7 @@ class Listener:
         #: was no room to remember it, so that a replay of it would be handed out as well.
         self.counters: Counter[str] = Counter()
 
-    def receive(self, frame: bytes, wall: int) -> Notification | None:
+    def receive(self, frame: bytes, now: Instant) -> Notification | None:
         """Return the notification in a frame, or ``None`` when it is none for this subscriber."""
         try:
             opened = self._keyring.open(frame, b"n", limit=self._max_frame)
@@ -87,13 +87,13 @@ class Listener:
         if message.topic.partition(".")[0] != self.channel:
             self._ignore("audience")
             return None
-        if not -SKEW_MS <= wall - message.created <= message.ttl + SKEW_MS:
+        if not -SKEW_MS <= now.wall - message.created <= message.ttl + SKEW_MS:
             self._ignore("freshness")
             return None
         if not matches(self._pattern, message.topic):
             return None
         expires = message.created + message.ttl + SKEW_MS
-        admission = self._guard.admit(message.id, message.created, expires, wall)
+        admission = self._guard.admit(message.id, message.created, expires, now.wall, now.steady)
         if admission is Admission.SEEN:
             self._ignore("replayed")
             return None

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
-from treaty.driving import end_if_lost
+from treaty.driving import end_if_lost, present
 from treaty.errors import ClosedError, TransportError
 from treaty.logs import logger
 from treaty.messages import Notification
@@ -147,7 +146,7 @@ class Subscription(Resource):
             self._pause()
         elif news is not None:
             news.settle()
-            notification = self._listener.receive(news.frame, time.time_ns() // 1_000_000)
+            notification = self._listener.receive(news.frame, present())
             if notification is not None and not self._closed:
                 self._hand_over(notification)
         return True

@@ -145,6 +145,16 @@ def test_a_captured_request_never_runs_again() -> None:
     assert runs == 1000
 
 
+@pytest.mark.parametrize("step", [62, 3600, 172_800])
+def test_a_clock_that_is_wrong_for_a_while_lets_nothing_run_again(step: int) -> None:
+    end, asking = answerer(), caller()
+    frame = ask(end=asking, timeout=60).frame
+    run(end, frame)
+    ahead = later(step)
+    run(end, ask(end=asking, now=ahead).frame, Instant(ahead.wall, NOW.steady + 1))
+    assert dropped(give(end, frame, later(2))) == "replayed"
+
+
 def test_what_a_guard_remembers_outlives_the_answerer() -> None:
     guard, frame = Guard(10), ask().frame
     run(answerer(guard=guard), frame)

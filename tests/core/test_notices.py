@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from treaty import EncodingError, FrameTooLarge, InvalidTarget, Keyring, Notification
 from treaty.codec import encode
-from treaty.engine import SKEW_MS
+from treaty.engine import SKEW_MS, Instant
 from treaty.guard import Guard
 from treaty.notices import LIFETIME_MS, Listener, announce
 
 from .strategies import damaged, plain
-from .world import KEYRING, NOW, OTHER_KEY, numbers
+from .world import KEYRING, NOW, OTHER_KEY, later, numbers
 
 WALL = NOW.wall
 
@@ -28,13 +28,13 @@ def notice(
 
 def heard(frame: bytes, pattern: str = "storage.#", wall: int = WALL) -> tuple[bool, dict[str, int]]:
     listener = Listener(KEYRING, pattern)
-    return listener.receive(frame, wall) is not None, dict(listener.counters)
+    return listener.receive(frame, Instant(wall, NOW.steady)) is not None, dict(listener.counters)
 
 
 @settings(deadline=None)
 @given(plain)
 def test_a_notification_arrives_as_it_was_said(data: object) -> None:
-    news = Listener(KEYRING, "storage.Host.*").receive(notice(data=data), WALL)
+    news = Listener(KEYRING, "storage.Host.*").receive(notice(data=data), NOW)
     assert news is not None
     assert (news.topic, news.data, news.sender, news.created) == ("storage.Host.created", data, "me", WALL)
 
@@ -45,10 +45,10 @@ def test_what_does_not_fit_the_pattern_is_no_news_and_no_fault() -> None:
 
 def test_a_notification_is_news_once() -> None:
     listener = Listener(KEYRING, "storage.#")
-    assert listener.receive(notice(), WALL)
-    assert listener.receive(notice(), WALL + 1000) is None
+    assert listener.receive(notice(), NOW)
+    assert listener.receive(notice(), later(1)) is None
     assert listener.counters == {"replayed": 1}
-    assert listener.receive(notice(seed=1), WALL)
+    assert listener.receive(notice(seed=1), NOW)
 
 
 @pytest.mark.parametrize("age", [0, LIFETIME_MS + SKEW_MS, -SKEW_MS])
@@ -85,7 +85,7 @@ def test_a_damaged_notification_is_ignored(data: st.DataObject) -> None:
 def test_whatever_comes_is_news_or_ignored(frames: list[bytes]) -> None:
     listener = Listener(KEYRING, "storage.#")
     for frame in frames:
-        assert listener.receive(frame, WALL) is None
+        assert listener.receive(frame, NOW) is None
     assert sum(listener.counters.values()) == len(frames)
 
 
@@ -113,7 +113,7 @@ def test_news_is_handed_out_though_there_is_no_room_to_remember_it(monkeypatch: 
     monkeypatch.setattr("treaty.notices.Guard", lambda: Guard(capacity=1))
     listener = Listener(KEYRING, "storage.#")
 
-    assert listener.receive(notice(seed=1), WALL) is not None
-    assert listener.receive(notice(seed=2), WALL) is not None
-    assert listener.receive(notice(seed=1), WALL) is None
+    assert listener.receive(notice(seed=1), NOW) is not None
+    assert listener.receive(notice(seed=2), NOW) is not None
+    assert listener.receive(notice(seed=1), NOW) is None
     assert dict(listener.counters) == {"not remembered": 1, "replayed": 1}

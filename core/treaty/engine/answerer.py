@@ -153,7 +153,7 @@ class Answerer:
         exchange = Exchange(message, key=opened.key, to=to, deadline=0.0)
         if verdict := self._stale(message, now):
             return self._answer(exchange, verdict, "freshness", now)
-        admission = self._guard.admit(message.id, message.created, message.created + message.ttl, now.wall)
+        admission = self._guard.admit(message.id, message.created, message.created + message.ttl, now.wall, now.steady)
         if admission is Admission.SEEN:
             return Dropped("replayed")
         if redelivered:
@@ -204,7 +204,7 @@ class Answerer:
         if not -self._skew_ms <= now.wall - message.created <= min(message.ttl, MAX_TTL * 1000):
             return Dropped("freshness")
         # Should the cancel have overtaken its request, the request finds its id taken, and does not run.
-        self._guard.admit(message.id, message.created, message.created + message.ttl, now.wall)
+        self._guard.admit(message.id, message.created, message.created + message.ttl, now.wall, now.steady)
         return Stop(message.id)
 
     def result(
