@@ -24,6 +24,7 @@ from treaty.notices import announce
 from treaty.routing import HandlerTable
 from treaty.sealing import MAX_FRAME, Secret, keyring
 from treaty.serving import BACKLOG, Serving
+from treaty.signals import listening
 from treaty.transport import Transport, check_name, open_transport
 
 #: Seconds that running handlers have to finish when a service stops.
@@ -208,16 +209,12 @@ class Service:
             if len(signals) > 1 and self._running is not None:
                 self._running.hurry()
 
-        before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
+        with listening(note, signal.SIGTERM, signal.SIGINT):
             _LOG.info("%s: serving", self.name)
             while not arrived.is_set() and not self._stopped.is_set():
                 arrived.wait(0.5)
             _LOG.info("%s: stopping", self.name)
             self.stop()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def publish(self, topic: str, data: Any) -> None:
         """Tell every subscriber of the service's channel.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import threading
 import traceback
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -183,3 +185,58 @@ def test_what_a_signals_handler_raises_in_a_child_during_a_call_is_what_arrives_
         thread.join()
     assert result == "waited"
     assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+
+
+PROGRAM = """
+import multiprocessing, os, signal, sys, time
+from threading import Thread
+from treaty import Client, Service
+from treaty_memory import MemoryTransport
+
+SECRET = "an example of a secret, long enough"
+transport = MemoryTransport("signals")
+fork = multiprocessing.get_context("fork")
+
+class Slow(Service):
+    name = "slow"
+
+    def on_terminate(self, message):
+        child = fork.Process(target=time.sleep, args=(60,))
+        child.start()
+        child.terminate()
+        child.join(10)
+        return child.exitcode
+
+    def on_hang(self, message):
+        with fork.Pool(2) as pool:
+            os.kill(os.getpid(), signal.SIGTERM)
+            pool.map(time.sleep, [60, 60])
+
+def call():
+    while not service.serving:
+        time.sleep(0.01)
+    with Client(transport, secret=SECRET, timeout=60) as client:
+        print(client.call("slow.terminate"), flush=True)
+        try:
+            client.call("slow.hang")
+        except Exception as error:
+            print(type(error).__name__, flush=True)
+
+service = Slow(transport, secret=SECRET, drain=0.1)
+Thread(target=call).start()
+service.run()
+"""
+
+
+def test_children_of_a_handler_are_ended_by_signals_and_hold_up_no_end() -> None:
+    root = Path(__file__).parents[2]
+    path = os.pathsep.join(str(root / part) for part in ("core", "transports"))
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        timeout=3 * LIMIT,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert (done.returncode, done.stdout.split()) == (0, [str(-signal.SIGTERM), "ConnectionLost"]), done.stderr

@@ -34,7 +34,7 @@ PURE = [
     "notices",
 ]
 DRIVERS = [
-    "logs", "driving", "coroutines", "landing", "places", "pending", "reading", "switchboard", "subscription", "client", "incoming", "job", "reception", "serving", "service",
+    "logs", "signals", "driving", "coroutines", "landing", "places", "pending", "reading", "switchboard", "subscription", "client", "incoming", "job", "reception", "serving", "service",
 ]  # fmt: skip
 ORDER = [*PURE, *DRIVERS]
 #: Rooms that stand below the public names, and may use them as everybody does.

@@ -24,12 +24,10 @@ def raising(make: Callable[[int], BaseException], *numbers: signal.Signals) -> I
     def handle(number: int, _: object) -> None:
         raise make(number)
 
-    before = {number: signal.signal(number, handle) for number in numbers}
-    try:
+    from treaty.signals import listening  # not while the program is loaded
+
+    with listening(handle, *numbers):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
