@@ -4,6 +4,7 @@ A rule is a small function on a bench. It must not know adapters, nor how it is 
 """
 
 from treaty_contracts.catalogue import (
+    across,
     auth,
     calls,
     channels,
@@ -28,6 +29,7 @@ from treaty_contracts.catalogue import (
 )
 
 __all__ = [
+    "across",
     "auth",
     "calls",
     "channels",

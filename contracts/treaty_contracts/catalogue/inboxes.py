@@ -14,7 +14,7 @@ from itertools import product
 from threading import Event
 from typing import Final
 
-from treaty import ConnectionLost, Delivery, Inbox, Line, TransportError
+from treaty import ConnectionLost, Delivery, Inbox, Line, TransportError, Unavailable
 from treaty_contracts import judging
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
@@ -24,6 +24,9 @@ from treaty_contracts.registry import Level, Strength, rule
 
 #: A burst of these is more than the buffers of the system take.
 _HEAVY: Final = 256 * 1024
+#: How many requests are queued while nobody serves, and how many of them every queue has room for.
+_QUEUED: Final = 20
+_FEW: Final = 2
 
 
 @rule(
@@ -207,22 +210,40 @@ def close_ends_receive(bench: Bench) -> None:
     "INBOX-007",
     level=Level.MUST,
     needs=("survives_restart",),
-    sentence="Requests that were queued while nobody served reach the next inbox.",
+    sentence="Requests that were queued while nobody served reach the next inbox, all of them, and in order where that is "
+    "kept.",
     intent="It was declared, so somebody relies on it while a service restarts.",
-    causes=("the queue goes with its last reader", "what an inbox has fetched ahead goes with it"),
-    mutants=("lies-about-survives", "stale-link"),
+    causes=(
+        "the queue goes with its last reader",
+        "what an inbox has fetched ahead goes with it",
+        "the queue has a limit that drops the oldest, and says nothing",
+    ),
+    mutants=("keeps-the-last-three", "lies-about-survives", "stale-link"),
+    requires=("LINE-008",),
 )
 def queued_requests_survive(bench: Bench) -> None:
     service = bench.name()
     line = bench.line()
     bench.round_trip(line, (first := bench.inbox(service)), service)
     first.close()
-    bench.did("served, closed, sent two requests, and served again")
-    for frame in (b"one", b"two"):
-        line.send(service, frame, bench.times.arrive)
+    sent: list[bytes] = []
+    try:
+        for number in range(_QUEUED):
+            line.send(service, b"%02d" % number, bench.times.brief if sent else bench.times.arrive)
+            sent.append(b"%02d" % number)
+    except Unavailable:  # there is room for so many, and that was said
+        if len(sent) < _FEW:
+            raise
+    bench.did(f"served, closed, sent {len(sent)} requests, and served again")
     second = bench.inbox(service)
-    got = sorted(bench.arrives(second, "a request that was queued").frame for _ in range(2))
-    bench.expect.equal(got, [b"one", b"two"], "the requests that were queued")
+    got: list[bytes] = []
+    while len(got) < len(sent):
+        delivery = bench.arrives(second, f"a request that was queued, number {len(got) + 1} of {len(sent)},")
+        got.append(delivery.frame)
+        delivery.settle()
+    bench.expect.judged(judging.exactly_once(sent, got, "the requests that were queued"))
+    if bench.guarantees.ordered:
+        bench.expect.judged(judging.in_order(sent, got, "the requests that were queued"))
     idle = bench.name()
     never_read, line = bench.inbox(idle, capacity=2), bench.line()
     bench.did("sent two more while an inbox was open that nobody read, closed it, and served again")

@@ -4,6 +4,7 @@ An animal names the exact set of rules that fail on it. They live on references 
 """
 
 from treaty_contracts.zoo import (
+    across,
     core_calls,
     core_checks,
     core_news,
@@ -49,6 +50,7 @@ __all__ = [
     "ZOO",
     "Animal",
     "Odd",
+    "across",
     "animals",
     "at_home",
     "broken",

@@ -6,11 +6,13 @@ Each has one defect and no other. It must not know rules.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from itertools import count
 from typing import ClassVar
 
-from treaty import Delivery, Inbox, Line
+from treaty import Delivery, Inbox, Line, TreatyError
 from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
 from treaty_contracts.zoo.animals import broken
 from treaty_contracts.zoo.references import complete
@@ -350,3 +352,25 @@ class SecondServeSteals(WrappedTransport):
             holder.close()
         self.holders[service] = inbox = self.inner.serve(service, capacity)
         return inbox
+
+
+@broken("keeps-the-last-three", kills=("INBOX-007",), shows="a request that was queued")
+class KeepsTheLastThree(WrappedTransport):
+    """Of the requests that were queued while nobody served only the last three reach the next inbox."""
+
+    open: ClassVar[list[tuple[str, Inbox]]] = []
+
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        if not self.closed and not self.foreign and not self._served(service):
+            with suppress(TreatyError), self.inner.serve(service, 10_000) as first:
+                queued = list(iter(partial(first.receive, 0), None))
+                for delivery in queued[:-3]:
+                    delivery.settle()
+                for delivery in reversed(queued[-3:]):
+                    delivery.settle(accepted=False)
+        inbox = self.inner.serve(service, capacity)
+        self.open.append((service, inbox))
+        return inbox
+
+    def _served(self, service: str) -> bool:
+        return any(name == service and not inbox.closed for name, inbox in self.open)

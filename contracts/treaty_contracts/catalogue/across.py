@@ -1,0 +1,248 @@
+"""INBOX and NOTE: what processes know of each other, and what one of them hears of another one.
+
+Each rule has a forked child that opens a transport of its own. It must not know adapters.
+"""
+
+# ruff: noqa: D103 - what a rule demands stands in its sentence
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from treaty import AddressInUse, Delivery, Inbox, Transport
+from treaty_contracts import judging
+from treaty_contracts.bench import Bench
+from treaty_contracts.expect import until
+from treaty_contracts.forking import Child
+from treaty_contracts.registry import Level, rule
+
+
+class _Peer:
+    """A process that does something over a transport of its own, step by step: each side can wait for the other one.
+
+    Args:
+        bench: of the rule.
+        role: the end that the process opens.
+        work: what it does there. It is given the transport and this object; what it returns is its report.
+    """
+
+    def __init__(self, bench: Bench, role: str, work: Callable[[Transport, _Peer], Any]) -> None:
+        for end in ("client", "service"):
+            bench.transport(end)  # a target may find its address when it is first asked: both processes need the same
+        self._bench = bench
+        self._far, self._tell = os.pipe()
+        self._heard, self._go = os.pipe()
+
+        def live() -> Any:
+            with bench.target.opened(bench.context(role)) as transport:
+                return work(transport, self)
+
+        self._child = Child(live, bench.times.arrive * 3)
+        os.close(self._tell)  # or nobody would see that the process is gone
+        bench.keep(self)
+
+    # There
+
+    def tell(self) -> None:
+        """Say that a step is done."""
+        os.write(self._tell, b"!")
+
+    def wait(self) -> None:
+        """Wait until the rule says :meth:`go`."""
+        os.read(self._heard, 1)
+
+    # Here
+
+    def did(self, what: str) -> None:
+        """Wait until the process says that a step is done."""
+        self._bench.expect.that(os.read(self._far, 1), f"another process {what}", self)
+
+    def go(self) -> None:
+        """Let the process go on."""
+        os.write(self._go, b"!")
+
+    def report(self) -> Any:
+        """Wait for the process and return what it reported."""
+        return self._child.report()
+
+    def __repr__(self) -> str:
+        return f"it reports {self.report()!r}"
+
+    def close(self) -> None:
+        """Kill the process if it lives. Idempotent."""
+        self._child.kill()
+        for descriptor in (self._far, self._heard, self._go):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._far = self._heard = self._go = -1
+
+
+@rule(
+    "INBOX-012",
+    level=Level.MUST,
+    needs=("crosses_processes",),
+    sentence="An inbox in another process competes for the requests of a service where that is declared, and is refused "
+    "with AddressInUse where it is not.",
+    intent="A program that is started twice must share the work or say so, and not take half of the requests away.",
+    causes=(
+        "who serves is only known inside a process",
+        "a lock or an address is shared that belongs to one",
+        "workers of one process compete with each other only",
+    ),
+    mutants=("serves-twice-unawares",),
+    requires=("LINE-014", "INBOX-003"),
+)
+def another_process_serves(bench: Bench) -> None:
+    service, line = bench.name(), bench.line()
+    competes = bench.guarantees.competing_workers
+
+    def work(transport: Transport, peer: _Peer) -> str:
+        peer.wait()
+        try:
+            second = transport.serve(service, 1)
+        except AddressInUse as error:
+            return type(error).__name__
+        if not competes:
+            return "it serves as well"
+        peer.tell()
+        delivery = _new(bench, second)
+        if delivery is None:
+            return ""
+        peer.wait()
+        delivery.settle()
+        return delivery.frame.decode()
+
+    bench.did("forked a child with a transport of its own, served, and served the same service in the child")
+    peer = _Peer(bench, "service", work)  # before anything is served: what is inherited is no news of another process
+    inbox = bench.inbox(service, capacity=1)
+    bench.round_trip(line, inbox, service)
+    peer.go()
+    if competes:
+        peer.did("serves as well")
+        bench.did("sent two requests to the two inboxes, each with room for one")
+        sending = bench.sends(line, service, [b"one", b"two"])
+        mine = bench.arrives(inbox, "one of two requests")
+        peer.go()
+        theirs = peer.report()
+        mine.settle()
+        sending.result(bench.times.arrive)
+        got = [mine.frame, str(theirs).encode()]
+        bench.expect.judged(judging.exactly_once([b"one", b"two"], got, "what the inboxes of two processes get"))
+    else:
+        bench.expect.equal(peer.report(), AddressInUse.__name__, "serve in another process of what is served here")
+    bench.round_trip(line, inbox, service, b"still here")
+    bench.round_trip(bench.line(), inbox, service, b"and for new lines")
+
+
+@rule(
+    "INBOX-013",
+    level=Level.MUST,
+    needs=("redelivers", "crosses_processes"),
+    sentence="What a process took, did not settle, and was killed over goes to another inbox, marked as redelivered.",
+    intent="A worker that dies says no goodbye, and that is when its requests must not be lost.",
+    causes=(
+        "a request is given back by close, and by nothing else",
+        "it is acknowledged when it is taken, and kept by the process that took it",
+        "the end of a connection is not noticed",
+    ),
+    mutants=("redelivers-on-close-only",),
+    requires=("LINE-014", "INBOX-008"),
+)
+def redelivered_after_a_kill(bench: Bench) -> None:
+    service, line = bench.name(), bench.line()
+
+    def work(transport: Transport, peer: _Peer) -> str:
+        inbox = transport.serve(service, 1)
+        peer.tell()
+        delivery = _new(bench, inbox)
+        if delivery is not None:
+            peer.tell()
+            peer.wait()  # for ever
+        return "nothing came"
+
+    bench.did("a forked child served and took a request, and was killed; then the same was served here")
+    peer = _Peer(bench, "service", work)
+    peer.did("serves")
+    line.send(service, b"taken", bench.times.arrive)
+    peer.did("takes the request")
+    peer.close()
+    again = bench.arrives(_served(bench, service), "what a process that was killed had taken", marked=True)
+    bench.expect.equal(again.frame, b"taken", "what a process that was killed had taken")
+    bench.expect.that(again.redelivered, "marked as redelivered, as it may have run", "redelivered is False")
+    again.settle()
+
+
+@rule(
+    "NOTE-013",
+    level=Level.MUST,
+    needs=("notifications", "crosses_processes"),
+    sentence="What one process publishes arrives at a subscription in another one.",
+    intent="Who has to hear of a change is another program nearly always.",
+    causes=(
+        "subscriptions are kept in a table of the process",
+        "the address of a channel means something only in this process",
+    ),
+    mutants=("notifies-only-itself",),
+    requires=("LINE-014", "NOTE-001"),
+)
+def notifications_cross_processes(bench: Bench) -> None:
+    channel, far = bench.name("c"), bench.open("service")
+    far.serve(bench.name("p"), 1)
+
+    def listen(transport: Transport, peer: _Peer) -> str:
+        feed = transport.subscribe(channel)
+        peer.tell()
+        delivery = feed.receive(bench.times.arrive)
+        return "nothing" if delivery is None else delivery.frame.decode()
+
+    def speak(transport: Transport, peer: _Peer) -> str:
+        transport.serve(bench.name("p"), 1)
+        peer.tell()
+        peer.wait()
+        transport.publish(channel, b"from there")
+        peer.wait()  # as it need not arrive once this end is closed
+        return "published"
+
+    bench.did("a forked child subscribed with a transport of its own, and something was published here")
+    listener = _Peer(bench, "client", listen)
+    listener.did("subscribes")
+    far.publish(channel, b"from here")
+    bench.expect.equal(listener.report(), "from here", "what a subscriber in another process hears")
+    far.close()  # where one process has the address, the other one has it now
+    bench.did("subscribed here, and a forked child published with a transport of its own")
+    speaker = _Peer(bench, "service", speak)
+    speaker.did("serves, and is going to publish")
+    feed = bench.feed(channel)
+    speaker.go()
+    heard = bench.arrives(feed, "what another process published")
+    bench.expect.equal(heard.frame, b"from there", "what another process published")
+    speaker.go()
+    bench.expect.equal(speaker.report(), "published", "how publish in another process ends")
+
+
+def _new(bench: Bench, inbox: Inbox) -> Delivery | None:
+    """Return the next delivery that nobody had before, in a process that has no bench."""
+    delivery = inbox.receive(bench.times.arrive)
+    while delivery is not None and delivery.redelivered and bench.guarantees.redelivers:
+        delivery.settle()
+        delivery = inbox.receive(bench.times.arrive)
+    return delivery
+
+
+def _served(bench: Bench, service: str) -> Inbox:
+    """Serve what a process served that was killed: it may take a moment until that is known."""
+    inboxes: list[Inbox] = []
+    taken: list[AddressInUse] = []
+
+    def serves() -> bool:
+        try:
+            inboxes.append(bench.inbox(service))
+        except AddressInUse as error:
+            taken.append(error)
+        return bool(inboxes)
+
+    again = until(serves, bench.times.slack)
+    bench.expect.that(again, "serve of what a killed process served", repr(taken[-1:]))
+    return inboxes[0]

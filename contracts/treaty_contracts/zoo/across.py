@@ -1,0 +1,125 @@
+"""Animals that know nothing of other processes, and are right inside of one: each lives on a healthy target with hooks.
+
+Each has one defect and no other. It must not know rules, nor any target.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import ClassVar
+
+import msgspec
+
+from treaty import AddressInUse, ClosedError, Delivery, Guarantees, Inbox, Transport
+from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedTransport
+from treaty_contracts.zoo.animals import broken
+
+
+@broken("notifies-only-itself", kills=("NOTE-013",), shows="what a subscriber in another process hears", hooked=True)
+class NotifiesOnlyItself(WrappedTransport):
+    """What is published reaches the subscriptions of its own process, and no other one."""
+
+    def subscribe(self, channel: str) -> Inbox:
+        return self.inner.subscribe(_of_this_process(channel))
+
+    def publish(self, channel: str, frame: bytes) -> None:
+        self.inner.publish(_of_this_process(channel), frame)
+
+
+def _of_this_process(channel: str) -> str:
+    return f"{channel}-{os.getpid()}"
+
+
+@broken(
+    "serves-twice-unawares", kills=("INBOX-012",), shows="serve in another process of what is served here", hooked=True
+)
+class ServesTwiceUnawares(WrappedTransport):
+    """What another process serves is served once more by an inbox to which nothing comes."""
+
+    #: The processes in which an inbox was opened.
+    serving: ClassVar[set[int]] = set()
+
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        try:
+            inbox = self.inner.serve(service, capacity)
+        except AddressInUse:
+            if os.getpid() in self.serving:
+                raise
+            return self.inner.subscribe(service)
+        self.serving.add(os.getpid())
+        return inbox
+
+
+class _Again(WrappedDelivery):
+    def __init__(self, inner: Delivery) -> None:
+        super().__init__(inner)
+        self.redelivered = True
+
+
+class _Heritable(WrappedInbox):
+    """Is not closed while something is unsettled, but left to the next one in this process."""
+
+    def __init__(self, inner: Inbox, service: str, left: dict[str, _Heritable]) -> None:
+        super().__init__(inner)
+        self._service = service
+        self._left = left
+        self._over = False
+        self.again: deque[Delivery] = deque()
+        self.unsettled: list[Delivery] = []
+
+    def check(self) -> None:
+        if self._over:
+            raise ClosedError("closed")
+        super().check()
+
+    def receive(self, timeout: float) -> Delivery | None:
+        self.check()
+        return self.again.popleft() if self.again else super().receive(timeout)
+
+    def delivery(self, inner: Delivery) -> Delivery:
+        self.unsettled.append(inner)
+        return _Noted(inner, self.unsettled)
+
+    def close(self) -> None:
+        if self.unsettled and not self.foreign:
+            self._left[self._service] = self
+        else:
+            super().close()
+        self._over = True
+
+
+class _Noted(WrappedDelivery):
+    def __init__(self, inner: Delivery, unsettled: list[Delivery]) -> None:
+        super().__init__(inner)
+        self._unsettled = unsettled
+
+    def settle(self, accepted: bool = True) -> None:
+        if self.inner in self._unsettled:
+            self._unsettled.remove(self.inner)
+        self.inner.settle(accepted)
+
+
+@broken(
+    "redelivers-on-close-only",
+    kills=("INBOX-013",),
+    shows="what a process that was killed had taken",
+    hooked=True,
+)
+class RedeliversOnCloseOnly(WrappedTransport):
+    """What was not settled goes to another inbox when its own is closed, and is lost when its process is killed."""
+
+    #: Of each service, the inbox that was closed while something was unsettled.
+    left: ClassVar[dict[str, _Heritable]] = {}
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner)
+        self.guarantees: Guarantees = msgspec.structs.replace(inner.guarantees, redelivers=True)
+
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        before = self.left.pop(service, None)
+        if before is None or before.inner.closed:
+            return _Heritable(self.inner.serve(service, capacity), service, self.left)
+        inbox = _Heritable(before.inner, service, self.left)
+        inbox.again.extend(map(_Again, before.unsettled))
+        return inbox
