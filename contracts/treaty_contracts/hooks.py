@@ -31,7 +31,7 @@ def hooked(target: Target, name: str, context: Context) -> Callable[..., Any]:
         if name not in ("tap", "cut_link"):
             return None
         if not callable(made):
-            raise _wrong(target, name, f"returned {type(made).__name__}, which cannot be called")
+            raise faulty(target, name, f"returned {type(made).__name__}, which cannot be called")
         return partial(_read if name == "tap" else _ask, target, name, made)
 
     return call
@@ -40,7 +40,7 @@ def hooked(target: Target, name: str, context: Context) -> Callable[..., Any]:
 def _read(target: Target, name: str, recorded: Callable[[], Any]) -> bytes:
     seen = _ask(target, name, recorded)
     if not isinstance(seen, bytes | bytearray):
-        raise _wrong(target, name, f"recorded {type(seen).__name__}, not bytes")
+        raise faulty(target, name, f"recorded {type(seen).__name__}, not bytes")
     return bytes(seen)
 
 
@@ -50,8 +50,15 @@ def _ask(target: Target, name: str, function: Callable[[], Any]) -> Any:
     except SetupError:
         raise
     except Exception as error:
-        raise _wrong(target, name, f"raised {type(error).__name__}: {error}") from error
+        raise faulty(target, name, f"raised {type(error).__name__}: {error}") from error
 
 
-def _wrong(target: Target, name: str, what: str) -> SetupError:
+def faulty(target: Target, name: str, what: str) -> SetupError:
+    """Return what says that a hook of a target is at fault, and how such a hook is written.
+
+    Args:
+        target: whose hook it is.
+        name: of the hook.
+        what: it did, or did not.
+    """
     return SetupError(f"the hook {name} of target {target.name!r} {what}; {SHAPES[name]}")

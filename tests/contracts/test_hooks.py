@@ -79,6 +79,8 @@ def judged(rule: str, **hooks: Any) -> Outcome:
         ("LIFE-010", "cut_link", lambda _: None),
         ("AUTH-007", "tap", lambda: b""),
         ("ERR-007", "inject", lambda _: None),
+        ("LIFE-010", "cut_link", lambda _: lambda: None),
+        ("LIFE-011", "cut_link", lambda _: lambda: None),
     ],
 )
 def test_the_verdict_blames_the_hook(rule: str, name: str, hook: Any) -> None:
@@ -87,3 +89,12 @@ def test_the_verdict_blames_the_hook(rule: str, name: str, hook: Any) -> None:
     assert outcome.status is Status.FAILED, text
     assert f"the hook {name} of target 'mine' " in text and SHAPES[name] in text
     assert "fault of the contract suite" not in text and "likely causes" not in text
+
+
+def test_a_restart_that_nobody_notices_is_told() -> None:
+    """It is no violation: where connections are made anew by themselves, nobody need notice anything."""
+    outcome = judged("LIFE-014", restart_peer=lambda _: None)
+    assert outcome.status is Status.PASSED, explain(outcome)
+    assert outcome.warnings == (
+        "no end noticed that its peer was restarted: is that so, or does restart_peer do nothing?",
+    )
