@@ -34,11 +34,13 @@ def badge(reports: Sequence[Report]) -> str:
     summaries = [report.footer.summary for report in reports]
     must = min((one.must for one in summaries), key=_share)
     should = min((one.should for one in summaries), key=_share)
+    absent = max(one.absent for one in summaries)
     return json.dumps(
         {
             "schemaVersion": 1,
             "label": sets.pop().replace("/", " "),
-            "message": f"{must.passed}/{must.required} MUST, {should.passed}/{should.required} SHOULD",
+            "message": f"{must.passed}/{must.required} MUST, {should.passed}/{should.required} SHOULD"
+            f"{f', {absent} absent' * (absent > 0)}",
             "color": "brightgreen" if should.passed == should.required else "green",
         },
         indent=2,

@@ -54,7 +54,7 @@ def _target(report: Report) -> Iterator[str]:
     summary = report.footer.summary
     verdict = _CLASSES.get(summary.word, "bad")
     yield f'<article class="{verdict}"><h2>{escape(report.header.target)}</h2>'
-    yield f'<p class="word">{escape(summary.word.value)}</p>'
+    yield f'<p class="word">{escape(summary.word.value)}<small>{escape(summary.by_own_word)}</small></p>'
     if report.footer.error:
         yield f"<p>{escape(report.footer.error)}</p>"
     for level, totals in (("MUST", summary.must), ("SHOULD", summary.should)):

@@ -31,7 +31,7 @@ def _summary(made: Matrix) -> Iterator[str]:
         facts = dict(about(report))
         cells = (
             _escaped(report.header.target),
-            f"**{summary.word.value}**",
+            f"**{summary.word.value}**{summary.by_own_word}",
             f"{must.passed}/{must.required}",
             f"{should.passed}/{should.required}",
             str(must.unverified + should.unverified),

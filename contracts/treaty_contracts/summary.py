@@ -99,6 +99,23 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         return _CODES[self.word]
 
     @property
+    def absent(self) -> int:
+        """Return how many required rules nobody judged, as the target says that there is nothing of the kind in it."""
+        return self.must.absent + self.should.absent
+
+    @property
+    def by_own_word(self) -> str:
+        """Return what goes with the word "conformant", if it rests on the target's own word in part; else nothing."""
+        if self.word is not Word.CONFORMANT or not self.absent:
+            return ""
+        return f", {self.absent} rule{'s' * (self.absent != 1)} absent by its own word"
+
+    @property
+    def said(self) -> str:
+        """Return the verdict in words, and how many rules the target itself took out of it."""
+        return f"{self.word.value}{self.by_own_word}"
+
+    @property
     def earns_badge(self) -> bool:
         """Whether a badge may say so: only a whole run in which nothing was left open, and nothing is merely known."""
         left = self.should.known + self.should.unverified + self.should.blocked

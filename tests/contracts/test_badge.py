@@ -31,6 +31,12 @@ def test_it_says_how_much_was_demanded(report: MakeReport) -> None:
     assert json.loads(badge([report()]))["color"] == "brightgreen"
 
 
+def test_it_says_what_is_absent_by_a_targets_own_word(report: MakeReport) -> None:
+    made = json.loads(badge([report({"LIFE-010": Status.ABSENT, "LIFE-016": Status.ABSENT}), report(target="b")]))
+    assert made["message"].endswith(" SHOULD, 2 absent")
+    assert "absent" not in badge([report()])
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

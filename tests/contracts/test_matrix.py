@@ -130,3 +130,9 @@ def test_no_control_character_reaches_a_page(report: MakeReport) -> None:
         assert all(c.isprintable() or c == "\n" for c in text)
         assert "\\x1b" in text
         text.encode()
+
+
+def test_what_is_absent_by_a_targets_own_word_stands_beside_the_verdict(report: MakeReport) -> None:
+    absent = matrix([report({"LIFE-010": Status.ABSENT})])
+    assert "**conformant**, 1 rule absent by its own word" in markdown(absent)
+    assert '<p class="word">conformant<small>, 1 rule absent by its own word</small></p>' in page(absent)

@@ -51,6 +51,16 @@ def test_each_violation_of_a_must_decides(status: Status) -> None:
     assert verdict(judged({MUST: status})) == (Word.NON_CONFORMANT, ExitCode.VIOLATED)
 
 
+def test_what_a_target_takes_out_of_the_verdict_by_its_own_word_stands_beside_it() -> None:
+    def said(statuses: dict[str, Status]) -> str:
+        return summarise(rules(), REQUIRED, judged(statuses), {}, ()).said
+
+    assert said({}) == "conformant"
+    assert said({MUST: Status.ABSENT}) == "conformant, 1 rule absent by its own word"
+    assert said({MUST: Status.ABSENT, SHOULD: Status.ABSENT}) == "conformant, 2 rules absent by its own word"
+    assert said({MUST: Status.ABSENT, "CALL-001": Status.FAILED}) == "non-conformant"
+
+
 def test_a_violated_should_is_counted_and_does_not_decide() -> None:
     summary = summarise(rules(), REQUIRED, judged({SHOULD: Status.FAILED}), {}, ())
     assert (summary.word, summary.should.violated, summary.earns_badge) == (Word.CONFORMANT, 1, True)

@@ -54,7 +54,7 @@ def matrix(
     for path, text in ((html, page), (markdown, as_markdown)):
         if path is not None:
             _write(path, text(made))
-    words = ", ".join(f"{report.header.target}: {report.footer.summary.word.value}" for report in gathered)
+    words = ", ".join(f"{report.header.target}: {report.footer.summary.said}" for report in gathered)
     out().print(Text(clean(words)), soft_wrap=True)
 
 

@@ -79,7 +79,9 @@ def show_verdict(console: Console, report: Report) -> None:
     code = summary.exit_code
     word = (summary.word.value.upper(), _STYLES.get(summary.word, "bold red"))
     console.print(
-        Text.assemble((f"{'verdict':<12}", "bold"), word, f"  (exit code {int(code)}: {MEANINGS[code]})"),
+        Text.assemble(
+            (f"{'verdict':<12}", "bold"), word, f"{summary.by_own_word}  (exit code {int(code)}: {MEANINGS[code]})"
+        ),
         soft_wrap=True,
     )
     console.print()
