@@ -26,6 +26,8 @@ from treaty_contracts.verdict import Outcome
 Work = Callable[[str], Outcome]
 #: How many rules run side by side, of a target that allows it: most of their time they wait.
 JOBS: Final = min(4, (os.cpu_count() or 1) + 1)
+#: How many may be asked for.
+MOST: Final = 256
 _LEAVE: Final = 5.0
 
 
@@ -82,11 +84,11 @@ class InTurn:
 
 
 class SideBySide:
-    """Several lanes, each a process. They are forked, so that a target comes along as it is.
+    """Several lanes, each a process. They are forked, so that a target comes along as it is, and when there is work.
 
     Args:
         work: runs in the lanes.
-        count: how many there are.
+        count: how many there are at most.
     """
 
     def __init__(self, work: Work, count: int) -> None:
@@ -100,11 +102,15 @@ class SideBySide:
     @property
     def free(self) -> bool:
         """Whether another rule can be begun."""
-        return bool(self._idle)
+        return bool(self._idle) or len(self._processes) < self._count
 
     def begin(self, rule: str) -> None:
-        """Begin a rule."""
-        lane = self._idle.pop()
+        """Begin a rule.
+
+        Raises:
+            SetupError: the system has no process for it.
+        """
+        lane = self._idle.pop() if self._idle else self._opened()
         lane.send_bytes(rule.encode())
         self._busy[lane] = rule
         self.running.append(rule)
@@ -128,16 +134,21 @@ class SideBySide:
             return came
         raise RuntimeError(f"{rule}: {came}")
 
-    def __enter__(self) -> Self:
+    def _opened(self) -> Connection[Any, Any]:
+        """Return a new lane."""
         forking = multiprocessing.get_context("fork")
-        for _ in range(self._count):
+        try:
             ours, theirs = forking.Pipe()
-            inherited = [*self._idle, ours]
+            inherited = [*self._idle, *self._busy, ours]
             process = forking.Process(target=_live, args=(self._work, theirs, inherited), daemon=True)
             process.start()
-            theirs.close()
-            self._idle.append(ours)
-            self._processes.append(process)
+        except OSError as error:
+            raise SetupError(f"no process for another rule, beside {len(self._processes)}: {error.strerror}") from None
+        theirs.close()
+        self._processes.append(process)
+        return ours
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -98,6 +98,33 @@ def test_what_a_rule_leaves_behind_ends_with_it_and_what_another_one_uses_does_n
         assert lanes.next().target == "3"
 
 
+def test_a_lane_begins_with_the_first_rule_for_which_none_is_idle() -> None:
+    before = set(psutil.Process().children(recursive=True))
+
+    def lanes_now() -> int:
+        return len(set(psutil.Process().children(recursive=True)) - before)
+
+    with SideBySide(passed, 200) as lanes:
+        assert lanes.free and lanes_now() == 0
+        for rule in ("ONE-001", "TWO-001"):
+            lanes.begin(rule)
+            assert lanes_now() == 1 and lanes.next().rule == rule
+        for rule in ("ONE-001", "TWO-001"):
+            lanes.begin(rule)
+        assert lanes_now() == 2 and {lanes.next().rule, lanes.next().rule} == {"ONE-001", "TWO-001"}
+    assert lanes_now() == 0
+
+
+def test_a_system_that_has_no_process_is_no_fault_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    with SideBySide(passed, 2) as lanes:
+        monkeypatch.setattr(os, "fork", fork)
+        with pytest.raises(SetupError, match="no process for another rule, beside 0: Resource temporarily unavailable"):
+            lanes.begin("ONE-001")
+
+
 def test_a_lane_that_is_killed_is_told_and_none_is_left() -> None:
     before = set(psutil.Process().children(recursive=True))
 

@@ -26,7 +26,7 @@ from treaty_contracts.cli.asked import asked
 from treaty_contracts.cli.files import Files
 from treaty_contracts.cli.screen import STYLES, Screen
 from treaty_contracts.cli.verdicts import MEANINGS, show_verdict, worst
-from treaty_contracts.lanes import JOBS
+from treaty_contracts.lanes import JOBS, MOST
 from treaty_contracts.loading import GROUP, check_spec, installed
 from treaty_contracts.profile import PROFILES
 from treaty_contracts.registry import REQUIREMENT_SETS, every_rule
@@ -119,7 +119,7 @@ def check(
                 only=_only(rule or []),
                 time_scale=_scale(time_scale),
                 isolated=not in_process,
-                jobs=jobs,
+                jobs=_jobs(jobs),
             )
             for spec in specs
         ]
@@ -290,6 +290,12 @@ def _scale(factor: float) -> float:
     if not least <= factor <= most:  # neither is what is not a number
         raise SetupError(f"--time-scale {factor:g} cannot multiply times: write a number from {least:g} to {most:g}")
     return factor
+
+
+def _jobs(number: int) -> int:
+    if number > MOST:
+        raise SetupError(f"--jobs {number}: at most {MOST} rules run side by side")
+    return number
 
 
 def _only(identifiers: list[str]) -> tuple[str, ...]:

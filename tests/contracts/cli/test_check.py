@@ -170,6 +170,7 @@ def test_a_stale_baseline(mine: str, rule: str, date: str, said: str) -> None:
         (("mine:x", "--json", "same", "--junit", "./same"), "--json and --junit are the same file, same"),
         (("mine:x", "--badge", "same", "--scripts", "same"), "--badge and --scripts are the same file, same"),
         (("mine:x", "--seed", "lucky"), "--seed"),
+        (("mine:x", "--jobs", "257"), "--jobs 257: at most 256 rules run side by side"),
         (("nowhere_at_all:x", "--rule", "SETUP-001"), "there is no module 'nowhere_at_all'"),
     ],
 )
