@@ -22,7 +22,7 @@ from typing import IO, Any, Final, NoReturn
 
 import msgspec
 
-from treaty_contracts.isolation import MEDDLED, described, printed
+from treaty_contracts.isolation import MEDDLED, described, high, printed, withhold
 from treaty_contracts.orphans import adopt
 from treaty_contracts.session import Began, Ended, Event, Noted, Order, Over, Refused, run
 from treaty_contracts.target import SetupError
@@ -36,6 +36,8 @@ _CHUNK: Final = 65_536
 #: The variable that says where Hypothesis keeps its files. Whoever has set it is heard.
 HOME: Final = "HYPOTHESIS_STORAGE_DIRECTORY"
 _DECODER: Final = msgspec.json.Decoder(Event)
+#: How long the mark is that each event begins with: a line without it was written by somebody else.
+_MARK: Final = 16
 
 
 def events(order: Order, patience: float = IMPORT) -> Iterator[Event]:
@@ -49,6 +51,9 @@ def events(order: Order, patience: float = IMPORT) -> Iterator[Event]:
         reading, writing = os.pipe()
         living, life = os.pipe()
         written = msgspec.json.encode(order).decode()
+        # Not an argument, as the target can read those.
+        mark = os.urandom(_MARK // 2).hex().encode()
+        os.write(life, mark)
         process = subprocess.Popen(
             [sys.executable, "-m", "treaty_contracts.host", str(writing), str(living), written],
             stdin=subprocess.DEVNULL,
@@ -61,7 +66,7 @@ def events(order: Order, patience: float = IMPORT) -> Iterator[Event]:
         try:
             os.close(writing)
             os.close(living)
-            yield from _told(process, reading, output, order, patience)
+            yield from _told(process, _Pipe(reading, mark), output, order, patience)
         finally:
             os.close(reading)
             _end(process)
@@ -84,10 +89,10 @@ def nothing_left() -> Iterator[str]:
 
 
 def _told(
-    process: subprocess.Popen[bytes], reading: int, output: IO[bytes], order: Order, patience: float
+    process: subprocess.Popen[bytes], pipe: _Pipe, output: IO[bytes], order: Order, patience: float
 ) -> Iterator[Event]:
     subject, imported = order.spec, False
-    for event in _read(process, reading, patience):
+    for event in _read(process, pipe, patience):
         if isinstance(event, Over):
             with suppress(subprocess.TimeoutExpired):
                 # What it registered for its end is run undisturbed, a broker that is to be stopped, say.
@@ -102,10 +107,12 @@ def _told(
         elif isinstance(event, Ended | Refused):
             subject = order.spec
         yield event
-    if process.poll() is None and not imported:
+    when = "while the contract was run on it" if imported else "while it was imported"
+    if pipe.meddled:
+        text = f"something was written {when} to descriptors that belong to the program: its pipes"
+    elif process.poll() is None and not imported:
         text = f"the import has not come to an end in {patience:g} s"
     else:
-        when = "while the contract was run on it" if imported else "while it was imported"
         code = process.wait()
         text = (
             f"descriptors were closed {when} that belong to the program: its standard output, or its pipes"
@@ -117,9 +124,38 @@ def _told(
     yield Over()
 
 
-def _read(process: subprocess.Popen[bytes], reading: int, patience: float) -> Iterator[Event]:
-    """Yield events until the process has ended, or its import has taken too long."""
-    buffer = bytearray()
+class _Pipe:
+    """Where the events of a process come from.
+
+    Args:
+        reading: the descriptor.
+        mark: what each of them begins with.
+    """
+
+    def __init__(self, reading: int, mark: bytes) -> None:
+        self.reading: Final = reading
+        #: Whether something came that is no event, and that somebody else wrote therefore.
+        self.meddled = False
+        self._mark = mark
+
+    def event(self, line: bytearray) -> Event | None:
+        """Return the event in a line; ``None`` if it is none."""
+        try:
+            event = _DECODER.decode(line.removeprefix(self._mark)) if self.begins(line) else None
+        except msgspec.MsgspecError:
+            event = None
+        self.meddled = event is None
+        return event
+
+    def begins(self, line: bytearray) -> bool:
+        """Whether a line that is there in part may be an event."""
+        self.meddled = not line.startswith(self._mark[: len(line)])
+        return not self.meddled
+
+
+def _read(process: subprocess.Popen[bytes], pipe: _Pipe, patience: float) -> Iterator[Event]:
+    """Yield events until the process has ended, its import has taken too long, or something else came."""
+    buffer, reading = bytearray(), pipe.reading
     until, begun = time.monotonic() + patience, False
     while begun or time.monotonic() < until:
         # Whatever the target started may hold the pipe open: the end of the process itself is looked for as well.
@@ -130,9 +166,13 @@ def _read(process: subprocess.Popen[bytes], reading: int, patience: float) -> It
             *lines, rest = buffer.split(b"\n")
             buffer = bytearray(rest)
             for line in lines:
-                event = _DECODER.decode(line)
+                event = pipe.event(line)
+                if event is None:
+                    return
                 begun = True
                 yield event
+            if not pipe.begins(buffer):
+                return
         elif chunk == b"" or over:
             process.wait()
             return
@@ -181,8 +221,10 @@ def _end_with_command(living: int) -> None:
 def _main() -> None:
     """Be the process: the descriptors to write to and to live by, and the order."""
     writing, living = int(sys.argv[1]), int(sys.argv[2])
+    mark = os.read(living, _MARK)
     for descriptor in (writing, living):
         os.set_inheritable(descriptor, False)  # noqa: FBT003 - the name says it
+    withhold(writing := high(writing))
     order = msgspec.json.decode(sys.argv[3], type=Order)
     threading.Thread(target=_end_with_command, args=(living,), name="contract-life", daemon=True).start()
     adopt()
@@ -191,7 +233,7 @@ def _main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         for event in run(order):
-            line = memoryview(msgspec.json.encode(event) + b"\n")
+            line = memoryview(mark + msgspec.json.encode(event) + b"\n")
             while line:
                 line = line[os.write(writing, line) :]
     except OSError as error:

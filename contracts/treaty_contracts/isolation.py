@@ -28,16 +28,43 @@ from treaty_contracts.orphans import children, end_new
 GRACE: Final = 5.0
 #: The exit code of a child whose work raised: what it was told to do is at fault, and not what it looked at.
 FAULT: Final = 70
-#: The same, where descriptors were closed that belong to the child itself: then nobody else is at fault.
+#: The same, where descriptors were closed or written to that belong to the child itself: then nobody else is at fault.
 MEDDLED: Final = 71
+#: What is said of that.
+MEDDLING: Final = "descriptors were closed or written to that belong to the program: its standard output, or its pipes"
 _HIGH: Final = 200
 _CHUNK: Final = 65_536
 _LENGTH: Final = 8
+#: How long the mark is that stands before a report: what begins otherwise was written by somebody else.
+_MARK: Final = 8
 _LOOK: Final = 0.05
 _KEPT: Final = 8_000
 _LAST_WORDS: Final = 1.0
 #: As it was before a target could put something else in its place.
 _SYSTEM_FORK: Final = os.fork
+
+
+#: The descriptors of this process that no child is to have.
+_withheld: set[int] = set()
+
+
+def high(descriptor: int) -> int:
+    """Put a descriptor out of the way of whoever closes or uses those that are not its own. Returns the new one."""
+    try:
+        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+    except OSError:  # there may be none as high
+        return descriptor
+    os.close(descriptor)
+    return moved
+
+
+def withhold(descriptor: int) -> None:
+    """Keep a descriptor from all children, for as long as this process lives: what is written there counts."""
+    _withheld.add(descriptor)
+
+
+class _MeddledError(Exception):
+    """Something was written where a report was to come."""
 
 
 class Ended(NamedTuple):
@@ -62,20 +89,23 @@ def in_child(work: Callable[[], bytes], limit: float) -> Ended:
     with _scratch() as output:
         reading, writing = os.pipe()
         living, life = os.pipe()
+        mark = os.urandom(_MARK)
         pid = _fork()
         if pid == 0:
             os.close(reading)
             os.close(life)
-            _live(work, writing, living, output)
+            _live(work, writing, living, output, mark)
         os.close(writing)
         os.close(living)
         with suppress(OSError):
             os.setpgid(pid, pid)  # whoever of the two comes first
-        status = None
+        report, status, meddled = None, None, False
         try:
-            report, status = _wait(pid, reading, limit)
+            report, status = _wait(pid, reading, limit, mark)
             if status is None:
                 _ask_for_stacks(pid, output)
+        except _MeddledError:
+            meddled = True
         finally:
             os.close(reading)
             os.close(life)
@@ -86,7 +116,8 @@ def in_child(work: Callable[[], bytes], limit: float) -> Ended:
                     os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
             end_new(before)
-        return Ended(report, "" if status is None else described(os.waitstatus_to_exitcode(status)), printed(output))
+        code = MEDDLED if meddled else None if status is None else os.waitstatus_to_exitcode(status)
+        return Ended(report, "" if code is None else described(code), printed(output))
 
 
 def _scratch() -> IO[bytes]:
@@ -107,16 +138,17 @@ def _fork() -> int:
         return _SYSTEM_FORK()
 
 
-def _live(work: Callable[[], bytes], writing: int, living: int, output: IO[bytes]) -> None:
+def _live(work: Callable[[], bytes], writing: int, living: int, output: IO[bytes], mark: bytes) -> None:
     """Be the child. Never returns into the caller's code, whatever happens."""
     own = _owned(output.fileno(), writing)
     try:
         with suppress(OSError):
             os.setpgid(0, 0)
         threading.Thread(target=_end_with_parent, args=(living,), name="contract-life", daemon=True).start()
-        # Out of the way of whoever closes descriptors that are not its own.
-        with suppress(OSError):  # there may be none as high
-            writing = fcntl.fcntl(writing, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+        for descriptor in _withheld:
+            with suppress(OSError):
+                os.close(descriptor)
+        writing = high(writing)
         # What was inherited stays as it is: no finaliser of the parent's objects runs here.
         gc.freeze()
         os.dup2(output.fileno(), 1)
@@ -130,7 +162,7 @@ def _live(work: Callable[[], bytes], writing: int, living: int, output: IO[bytes
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         made = work()
-        report = memoryview(len(made).to_bytes(_LENGTH) + made)
+        report = memoryview(mark + len(made).to_bytes(_LENGTH) + made)
         while report:
             report = report[os.write(writing, report) :]
     except KeyboardInterrupt:
@@ -171,11 +203,15 @@ def _ask_for_stacks(pid: int, output: IO[bytes]) -> None:
     select.select([], [], [], 0.05)  # all of it
 
 
-def _wait(pid: int, reading: int, limit: float) -> tuple[bytes | None, int | None]:
-    """Return the report and the wait status of the child, as far as there is one: both ``None`` if it was too late."""
+def _wait(pid: int, reading: int, limit: float, mark: bytes) -> tuple[bytes | None, int | None]:
+    """Return the report and the wait status of the child, as far as there is one: both ``None`` if it was too late.
+
+    Raises:
+        _MeddledError: what came is no report.
+    """
     until = time.monotonic() + limit
-    got, status = bytearray(), None
-    while len(got) < _LENGTH or len(got) < _LENGTH + int.from_bytes(got[:_LENGTH]):
+    got, status, head = bytearray(), None, len(mark) + _LENGTH
+    while len(got) < head or len(got) < head + int.from_bytes(got[len(mark) : head]):
         left = until - time.monotonic()
         if left <= 0:
             return None, status
@@ -183,12 +219,14 @@ def _wait(pid: int, reading: int, limit: float) -> tuple[bytes | None, int | Non
         readable = select.select([reading], [], [], 0 if status is not None else min(left, _LOOK))[0]
         chunk = os.read(reading, _CHUNK) if readable else b""
         got += chunk
+        if got[: len(mark)] != mark[: len(got)]:
+            raise _MeddledError
         if not chunk:
             if status is not None:
                 return None, status
             ended, code = os.waitpid(pid, 0 if readable else os.WNOHANG)
             status = code if ended else None
-    return bytes(got[_LENGTH:]), os.waitpid(pid, 0)[1] if status is None else status
+    return bytes(got[head:]), os.waitpid(pid, 0)[1] if status is None else status
 
 
 def described(code: int) -> str:

@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn, Protocol, Self
 
 import msgspec
 
+from treaty_contracts.isolation import withhold
 from treaty_contracts.orphans import adopt
 from treaty_contracts.target import SetupError
 from treaty_contracts.verdict import Outcome
@@ -169,6 +170,7 @@ def _live(work: Work, lane: Connection[Any, Any], inherited: list[Connection[Any
     # An exception, so that the rule that runs is ended on the way out.
     signal.signal(signal.SIGTERM, _leave)
     adopt()
+    withhold(lane.fileno())
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             rule = lane.recv_bytes().decode()

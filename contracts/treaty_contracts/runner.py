@@ -23,7 +23,7 @@ from hypothesis.errors import Flaky, HypothesisException
 from treaty import TreatyError
 from treaty_contracts import recording, wrapping
 from treaty_contracts.expect import Violated, plain, said
-from treaty_contracts.isolation import FAULT, GRACE, MEDDLED, Ended, in_child
+from treaty_contracts.isolation import FAULT, GRACE, MEDDLED, MEDDLING, Ended, described, in_child
 from treaty_contracts.kinds import KINDS, AnyTarget, before, kind_of
 from treaty_contracts.profile import PROFILES, Profile
 from treaty_contracts.registry import TRANSPORT, Rule, Strength, counterpart, declares, find, refusal
@@ -179,9 +179,8 @@ class Run:
         try:
             return msgspec.json.decode(ended.report or b"", type=self._kind.declaration)
         except msgspec.MsgspecError:
-            raise SetupError(
-                f"target {self.target.name!r}: its declaration cannot be read{_told(ended, limit)}"
-            ) from None
+            how = _told(ended, limit)
+            raise SetupError(f"target {self.target.name!r}: its declaration cannot be read{how}") from None
 
 
 def _more_holds(outcome: Outcome) -> bool:
@@ -197,7 +196,8 @@ def _profile(name: str) -> Profile:
 
 def _told(ended: Ended, limit: float) -> str:
     how = f"ended with {ended.end}" if ended.end else f"did not come to an end within {limit:g} s"
-    return f": opening it {how}{': ' * bool(ended.printed)}{ended.printed.rpartition(chr(10))[2]}"
+    text = f": opening it {how}{': ' * bool(ended.printed)}{ended.printed.rpartition(chr(10))[2]}"
+    return f": {MEDDLING}" if ended.end == described(MEDDLED) else text
 
 
 def prepare(count: int) -> None:
@@ -216,8 +216,11 @@ def run_isolated(target: AnyTarget, rule: Rule, profile: Profile, seed: int = 0)
     limit = profile.limit * target.time_scale * len(rule.surfaces) + GRACE
     ended = in_child(lambda: msgspec.json.encode(run_rule(target, rule, profile, seed)), limit)
     printed = (f"printed meanwhile:\n{of_threads(ended.printed)}",) if ended.printed else ()
-    if ended.report is not None:
-        outcome = msgspec.json.decode(ended.report, type=Outcome)
+    try:
+        outcome = msgspec.json.decode(ended.report, type=Outcome) if ended.report else None
+    except msgspec.MsgspecError:  # somebody wrote into the middle of it
+        outcome, ended = None, ended._replace(end=described(MEDDLED))
+    if outcome:
         violation = outcome.violation
         if violation is not None and printed:
             violation = msgspec.structs.replace(violation, notes=(*violation.notes, *printed))
@@ -238,8 +241,8 @@ def run_isolated(target: AnyTarget, rule: Rule, profile: Profile, seed: int = 0)
     observed = (
         f"none: the whole process stood still for {limit:g} s, and was killed"
         if hung
-        else "descriptors were closed that belong to the program: its standard output, or its pipes"
-        if ended.end == f"exit code {MEDDLED}"
+        else MEDDLING
+        if ended.end == described(MEDDLED)
         else f"the process in which the rule ran ended with {ended.end}"
     )
     return Outcome(

@@ -7,12 +7,13 @@ import resource
 import signal
 import sys
 import threading
+from contextlib import suppress
 from typing import NoReturn
 
 import psutil
 import pytest
 
-from treaty_contracts.isolation import MEDDLED, in_child
+from treaty_contracts.isolation import MEDDLED, high, in_child, withhold
 
 
 def test_what_it_reports_arrives() -> None:
@@ -44,6 +45,33 @@ def test_who_closes_what_belongs_to_the_child_is_not_taken_for_it() -> None:
     for first in (0, 3):
         ended = in_child(lambda first=first: os.closerange(first, 1000) or b"", 30)  # type: ignore[misc,func-returns-value]
         assert ended[:2] == (None, f"exit code {MEDDLED}"), ended.printed
+
+
+def scribble(text: bytes) -> bytes:
+    """Write into all that is open where the program has put its own."""
+    for descriptor in range(200, 1000):
+        with suppress(OSError):
+            os.write(descriptor, text)
+    return b""
+
+
+def test_who_writes_into_what_belongs_to_the_child_is_not_taken_for_it() -> None:
+    for text in (b'{"status":"passed"}\n', bytes(7) + b"\x02{}", b"\x00"):
+        ended = in_child(lambda text=text: scribble(text), 30)  # type: ignore[misc]
+        assert ended[:2] == (None, f"exit code {MEDDLED}"), ended
+
+
+def test_what_is_withheld_is_not_there_in_a_child() -> None:
+    reading, writing = os.pipe()
+
+    def work() -> bytes:
+        withhold(high(writing))
+        return in_child(lambda: scribble(b"to the one who reads") or b"r", 30).report or b""
+
+    in_child(work, 30)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        assert pipe.read() == b""
 
 
 def test_few_descriptors_are_enough() -> None:

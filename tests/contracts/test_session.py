@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from treaty_contracts import Status, host
+from treaty_contracts.isolation import MEDDLING
 from treaty_contracts.registry import STORE
 from treaty_contracts.runner import FIRST
 from treaty_contracts.session import (
@@ -116,6 +117,43 @@ def test_an_import_that_ends_the_process(write: Write, text: str, how: str) -> N
 def test_an_import_that_closes_what_it_is_heard_by(write: Write) -> None:
     said = refused(Order(spec=f"{write('import os; os.closerange(0, 1000)')}:target"))
     assert said.startswith("descriptors were closed while it was imported that belong to the program")
+
+
+SCRIBBLING = """\
+import os, threading
+from contextlib import suppress
+from treaty_memory.contract import targets
+from treaty_contracts import Target
+
+def scribble(*_):
+    for descriptor in range(3, 1000):
+        with suppress(OSError):
+            os.write(descriptor, TEXT)
+
+TEXT = {text!r}
+opening = Target(name="opening", open=lambda context: scribble() or targets[0].open(context), parallel=True)
+"""
+#: What is no event, what looks like one, and what has no end.
+SCRIBBLED = (b'{"status":"passed"}\n', b'{"event":"over"}\n', b"x")
+
+
+@pytest.mark.parametrize("text", SCRIBBLED)
+def test_an_import_that_writes_into_what_it_is_heard_by(write: Write, text: bytes) -> None:
+    said = refused(Order(spec=f"{write(SCRIBBLING.format(text=text) + 'scribble()')}:targets"))
+    assert said == "something was written while it was imported to descriptors that belong to the program: its pipes"
+
+
+@pytest.mark.parametrize("text", SCRIBBLED)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_target_that_writes_into_what_its_rules_are_heard_by_is_at_fault(
+    write: Write, text: bytes, jobs: int
+) -> None:
+    order = Order(spec=f"{write(SCRIBBLING.format(text=text))}:opening", only=("SETUP-001", "SETUP-003"), jobs=jobs)
+    names, events = told(host.events(order))
+    assert names[-2:] == ["Ended", "Over"], events
+    (first,) = [event.outcome for event in events if isinstance(event, Judged) and event.outcome.rule == "SETUP-001"]
+    assert first.status is Status.CRASHED, first
+    assert first.violation is not None and first.violation.observed == MEDDLING
 
 
 def test_an_import_that_forks_is_heard_once(write: Write) -> None:
