@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from treaty_contracts.expect import Violated, said
+from treaty_contracts.expect import Violated, said, shown
 
 
 class Child:
@@ -51,7 +51,12 @@ class Child:
             self.kill()
         if not chunks:
             raise Violated("the forked child reports", f"nothing in {self._limit:g} s: it hung or died")
-        return json.loads(b"".join(chunks))
+        came = b"".join(chunks)
+        try:
+            return json.loads(came)
+        except ValueError:  # by who writes to descriptors that are not its own
+            expected = "the forked child reports"
+            raise Violated(expected, f"something else was written where it reports: {shown(came)}") from None
 
     def kill(self) -> None:
         """End the child if it lives, and leave nothing of it. Idempotent."""

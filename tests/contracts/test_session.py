@@ -124,6 +124,7 @@ import os, threading
 from contextlib import suppress
 from treaty_memory.contract import targets
 from treaty_contracts import Target
+from treaty_contracts.wrapping import WrappedTransport
 
 def scribble(*_):
     for descriptor in range(3, 1000):
@@ -131,7 +132,15 @@ def scribble(*_):
             os.write(descriptor, TEXT)
 
 TEXT = {text!r}
-opening = Target(name="opening", open=lambda context: scribble() or targets[0].open(context), parallel=True)
+opening = Target(name="opening", open=lambda context: scribble() or targets[0].open(context))
+
+class Serving(WrappedTransport):
+    def serve(self, service, capacity=1):
+        if len(service) == 64:  # as in SETUP-003, and in no rule before it
+            scribble()
+        return super().serve(service, capacity)
+
+serving = Target(name="serving", open=lambda context: Serving(targets[0].open(context)), parallel=True)
 """
 #: What is no event, what looks like one, and what has no end.
 SCRIBBLED = (b'{"status":"passed"}\n', b'{"event":"over"}\n', b"x")
@@ -144,16 +153,16 @@ def test_an_import_that_writes_into_what_it_is_heard_by(write: Write, text: byte
 
 
 @pytest.mark.parametrize("text", SCRIBBLED)
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_target_that_writes_into_what_its_rules_are_heard_by_is_at_fault(
-    write: Write, text: bytes, jobs: int
+@pytest.mark.parametrize(("target", "rule", "jobs"), [("opening", "SETUP-001", 1), ("serving", "SETUP-003", 2)])
+def test_a_rule_that_has_something_written_into_what_it_is_heard_by_fails(
+    write: Write, text: bytes, target: str, rule: str, jobs: int
 ) -> None:
-    order = Order(spec=f"{write(SCRIBBLING.format(text=text))}:opening", only=("SETUP-001", "SETUP-003"), jobs=jobs)
-    names, events = told(host.events(order))
+    spec = f"{write(SCRIBBLING.format(text=text))}:{target}"
+    names, events = told(host.events(Order(spec=spec, only=("SETUP-001", "SETUP-003", "LINE-003"), jobs=jobs)))
     assert names[-2:] == ["Ended", "Over"], events
-    (first,) = [event.outcome for event in events if isinstance(event, Judged) and event.outcome.rule == "SETUP-001"]
-    assert first.status is Status.CRASHED, first
-    assert first.violation is not None and first.violation.observed == MEDDLING
+    (found,) = [event.outcome for event in events if isinstance(event, Judged) and event.outcome.rule == rule]
+    assert found.status is Status.CRASHED, found
+    assert found.violation is not None and found.violation.observed == MEDDLING
 
 
 def test_an_import_that_forks_is_heard_once(write: Write) -> None:
