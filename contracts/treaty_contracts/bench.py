@@ -197,12 +197,14 @@ class Bench(Workbench):
 
     def round_trip(self, line: Line, inbox: Inbox, service: str, frame: bytes = b"fence") -> None:
         """Send a frame and reply it: the fence behind which nothing older can be under way."""
+        size = f"({len(frame):,} bytes)"
         line.send(service, frame, self.times.arrive)
-        delivery = self.arrives(inbox)
+        delivery = self.arrives(inbox, f"a frame that was sent {size}")
         self.expect.equal(delivery.frame, frame, "the frame that arrives next")
         delivery.reply(delivery.frame)
         delivery.settle()
-        self.expect.equal(self.returns(line), frame, "the frame that comes back next")
+        came = self.returns(line, f"a frame that was replied {size}")
+        self.expect.equal(came, frame, "the frame that comes back next")
 
     def sends(self, line: Line, service: str, frames: Iterable[bytes]) -> Aside[None]:
         """Send frames from a thread of their own, so that a transport with little room can be read meanwhile."""

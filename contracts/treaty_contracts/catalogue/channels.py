@@ -18,6 +18,7 @@ from treaty import Inbox, Notification, matches
 from treaty_contracts import judging
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
+from treaty_contracts.catalogue.sizes import large_sizes, mixed_sizes
 from treaty_contracts.expect import timed
 from treaty_contracts.registry import Level, Strength, rule
 
@@ -41,10 +42,20 @@ def _next(bench: Bench, feed: Inbox, what: str = "what was published") -> bytes:
     "NOTE-001",
     level=Level.MUST,
     needs=_NEEDS,
-    sentence="When ``subscribe`` has returned, what is published from then on arrives, unchanged.",
+    sentence="When ``subscribe`` has returned, what is published from then on arrives, unchanged, whatever its size.",
     intent="Whoever subscribes and then reads the present state must not miss the change in between.",
-    causes=("the subscription is still on its way when subscribe returns", "the first frames open a connection"),
-    mutants=("late-subscription", "lies-about-notifications", "loses-every-nth-notification"),
+    causes=(
+        "the subscription is still on its way when subscribe returns",
+        "the first frames open a connection",
+        "what is too large for one piece is lost, or cut",
+    ),
+    mutants=(
+        "cuts-large-notifications",
+        "late-subscription",
+        "lies-about-notifications",
+        "loses-every-nth-notification",
+        "loses-large-notifications",
+    ),
     strength=Strength.STOCHASTIC,
 )
 def subscribed_on_return(bench: Bench) -> None:
@@ -58,6 +69,13 @@ def subscribed_on_return(bench: Bench) -> None:
             publish(channel, frame)
         got = bench.gather(feed, len(frames), b"fence")
         bench.expect.judged(judging.complete(frames, got, "what a subscriber gets"))
+    feed = bench.feed(channel)
+    bench.did("published frames of more than 64 KiB, one after the other, as far as they are declared")
+    for size in large_sizes(bench):
+        frame = bench.random.randbytes(size)
+        publish(channel, frame)
+        bench.expect.equal(_next(bench, feed, f"a notification of {size:,} bytes"), frame, "what was published")
+        bench.trace.restart()  # which would keep them
 
 
 @rule(
@@ -66,15 +84,20 @@ def subscribed_on_return(bench: Bench) -> None:
     needs=(*_NEEDS, "ordered"),
     sentence="A subscriber gets what one publisher publishes on a channel in the order of publishing.",
     intent="A change that arrives before the one that it rests on is read wrongly.",
-    causes=("several connections or threads publish", "frames are put back at the end"),
-    mutants=("reorders-notifications",),
+    causes=(
+        "several connections or threads publish",
+        "frames are put back at the end",
+        "large frames take another way than small ones",
+    ),
+    mutants=("large-notifications-are-overtaken", "reorders-notifications"),
     requires=("LINE-008", "NOTE-001"),
     strength=Strength.STOCHASTIC,
 )
 def notifications_keep_order(bench: Bench) -> None:
     publish, channel = _publisher(bench), bench.name("c")
     feed = bench.feed(channel)
-    frames = [b"%06d" % number for number in range(bench.profile.burst * 2)]
+    frames = mixed_sizes(bench, bench.profile.burst * 2)
+    bench.did(f"published {len(frames)} numbered frames, some large among small ones")
     for frame in frames:
         publish(channel, frame)
     publish(channel, b"fence")

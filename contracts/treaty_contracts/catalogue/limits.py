@@ -21,8 +21,6 @@ from treaty_contracts.expect import timed, until
 from treaty_contracts.holdings import held, peak
 from treaty_contracts.registry import BOTH, Level, Strength, rule
 
-#: Larger than any buffer on the way, and smaller than most limits.
-_MEDIUM: Final = 1024 * 1024 + 7
 #: How much is carried to see whether it is kept, in pieces of what size, and what memory varies by in any case.
 _CARRIED: Final = 8 * 1024 * 1024
 _PIECE: Final = 256 * 1024
@@ -50,50 +48,6 @@ def names_are_checked(bench: Bench) -> None:
             bench.expect.raises(InvalidTarget, partial(bench.feed, name), f"subscribe, {shown}")
             publish = bench.transport("service").publish
             bench.expect.raises(InvalidTarget, partial(publish, name, b"x"), f"publish, {shown}")
-
-
-@rule(
-    "LINE-012",
-    level=Level.MUST,
-    sentence="max_frame bytes of any kind travel both ways; one byte more is FrameTooLarge, and the line stays usable.",
-    intent="The core plans with the declared limit; a frame that vanishes there is a call that never ends.",
-    causes=(
-        "one read of a stream is taken for the whole frame, of which it is a part",
-        "a limit of the library or the broker is lower than what is declared",
-        "the limit is not checked",
-        "the connection is broken by the attempt",
-    ),
-    mutants=(
-        "ends-the-process",
-        "foreign-error-in-send",
-        "hangs-for-ever",
-        "lies-about-max-frame",
-        "no-size-check",
-        "poisoned-by-size",
-    ),
-    requires=("LINE-001",),
-)
-def frame_limit(bench: Bench) -> None:
-    service = bench.name()
-    inbox, line = bench.inbox(service), bench.line()
-    limit = bench.guarantees.max_frame
-    bench.did(f"sent and replied {limit:,} bytes, drawn ones and zeros, and tried one more")
-    bench.round_trip(line, inbox, service, bench.random.randbytes(min(_MEDIUM, limit)))
-    bench.round_trip(line, inbox, service, bench.random.randbytes(limit))
-    largest = bytes(limit)
-    bench.round_trip(line, inbox, service, largest)
-    over = largest + b"x"
-    bench.expect.raises(FrameTooLarge, lambda: line.send(service, over, bench.times.arrive), "send, one byte over")
-    line.send(service, b"small", bench.times.arrive)
-    delivery = bench.arrives(inbox)
-    bench.expect.equal(delivery.frame, b"small", "what arrives after the attempt")
-    bench.expect.raises(FrameTooLarge, lambda: delivery.reply(over), "reply, one byte over")
-    if bench.guarantees.notifications:
-        publish = bench.transport("service").publish
-        bench.expect.raises(FrameTooLarge, lambda: publish(bench.name("c"), over), "publish, one byte over")
-    delivery.reply(b"small")
-    delivery.settle()
-    bench.expect.equal(bench.returns(line), b"small", "what comes back after the attempt")
 
 
 @rule(

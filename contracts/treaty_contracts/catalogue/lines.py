@@ -21,14 +21,10 @@ from treaty import ClosedError, Delivery, Inbox, Line
 from treaty_contracts import judging
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
+from treaty_contracts.catalogue.sizes import mixed_sizes
 from treaty_contracts.expect import timed
 from treaty_contracts.registry import Level, Strength, rule
 
-#: Frames that have broken transports before: terminators, markers, escapes, and the edges of buffers.
-_AWKWARD = (
-    b"\x00", b"\n", b"\r\n\r\n", b"\xff\xfe", b'{"a": 1}', b"[1]", b"null", b" ", "ü".encode("latin-1"),
-    "✓".encode(), bytes(range(256)), b"\x00" * 1000,
-)  # fmt: skip
 #: How many wake-ups make a median, and how many medians there are to find one that no other program held up.
 _WAKE_UPS, _TRIES = 11, 3
 #: How often something is sent at most that is not to wait, to find once that nothing held up.
@@ -37,39 +33,6 @@ _SENDS = 5
 BLOCKED: Final = 0.005
 #: Near the least that every transport takes, and more than goes through a busy socket in one piece.
 LARGE: Final = 61_440
-_EDGES = (254, 255, 256, 8191, 8192, 8193, 65_535, 65_536)
-#: How much a reader takes at once, often, and how much of it a transport's own header may be.
-_READ, _HEADER = 65_536, 96
-
-
-@rule(
-    "LINE-001",
-    level=Level.MUST,
-    sentence="A frame of any bytes, from one byte up to 64 KiB, arrives unchanged in both directions.",
-    intent="Frames are sealed: one bit that changes on the way makes a message worthless.",
-    causes=(
-        "the bytes pass through text, base64 or JSON",
-        "a terminator or a length field of 8 or 16 bits",
-        "frames are joined, split or stripped",
-        "a read that fills its buffer is taken for the end, or for no more than a part",
-    ),
-    mutants=("cuts-at-64k", "loses-full-reads", "cuts-at-nul", "flips-a-bit", "passes-through-text", "strips-blanks"),
-    requires=("SETUP-005",),
-    strength=Strength.STOCHASTIC,
-)
-def bytes_travel_unchanged(bench: Bench) -> None:
-    service = bench.name()
-    inbox, line = bench.inbox(service), bench.line()
-    bench.did("sent frames of awkward bytes and drawn ones, and replied each")
-    edges = [bench.random.randbytes(size) for size in _EDGES if size <= bench.guarantees.max_frame]
-    for frame in (*_AWKWARD, *edges):
-        bench.round_trip(line, inbox, service, frame)
-    affordable = int(bench.profile.budget * bench.target.time_scale / 2 / max(bench.pace, 1e-6))
-    bench.did(f"sent frames that, with a header of up to {_HEADER} bytes, are {_READ:,} bytes")
-    for header in range(1, min(_HEADER, affordable) + 1):
-        bench.round_trip(line, inbox, service, bytes(_READ - header))
-    drawn = st.binary(min_size=1, max_size=2048)
-    bench.each(drawn, lambda frame: bench.round_trip(line, inbox, service, frame))
 
 
 @rule(
@@ -308,16 +271,26 @@ def many_replies(bench: Bench) -> None:
     needs=("ordered",),
     sentence="The frames of one line reach a single inbox, and the replies of one delivery their line, as sent.",
     intent="Status messages are numbered, and a cancellation must not overtake its request.",
-    causes=("several connections or threads carry one line", "frames that were given back are queued at the end"),
-    mutants=("lies-about-order", "reorders-frames", "reorders-replies"),
+    causes=(
+        "several connections or threads carry one line",
+        "frames that were given back are queued at the end",
+        "large frames take another way than small ones",
+    ),
+    mutants=(
+        "large-replies-are-overtaken",
+        "large-requests-are-overtaken",
+        "lies-about-order",
+        "reorders-frames",
+        "reorders-replies",
+    ),
     requires=("SETUP-005", "LINE-007"),
     strength=Strength.STOCHASTIC,
 )
 def order_is_kept(bench: Bench) -> None:
     service = bench.name()
     inbox, line = bench.inbox(service, capacity=10_000), bench.line()
-    frames = [b"%06d" % number for number in range(bench.profile.burst)]
-    bench.did(f"sent {len(frames)} numbered frames, then replied {len(frames)} numbered ones to the last")
+    frames = mixed_sizes(bench, bench.profile.burst)
+    bench.did(f"sent {len(frames)} numbered frames, some large among small ones, then replied the same to the last")
     sending = bench.sends(line, service, frames)
     deliveries = [bench.arrives(inbox) for _ in frames]
     sending.result(bench.times.arrive)

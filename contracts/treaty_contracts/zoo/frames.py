@@ -113,6 +113,14 @@ class LosesFullReads(_Mangling):
         return [] if len(frame) + 37 == 65_536 else [frame]
 
 
+@broken("loses-some-sizes", kills=("LINE-001",), shows="a frame that was sent (100,000 bytes)")
+class LosesSomeSizes(_Mangling):
+    """A frame of 90,000 to 110,000 bytes is lost."""
+
+    def mangled(self, frame: bytes) -> list[bytes]:
+        return [] if 90_000 <= len(frame) <= 110_000 else [frame]
+
+
 class _ArrayLine(WrappedLine):
     def receive(self, timeout: float) -> bytes | None:
         frame = self.inner.receive(timeout)

@@ -48,6 +48,36 @@ class LosesEveryNthNotification(WrappedTransport):
             self.inner.publish(channel, frame)
 
 
+@broken("loses-large-notifications", kills=("NOTE-001", "LINE-012"), shows="a notification of 65,537 bytes")
+class LosesLargeNotifications(WrappedTransport):
+    """A notification of more than 64 KiB is lost."""
+
+    def publish(self, channel: str, frame: bytes) -> None:
+        self.check()
+        check_name(channel)
+        if not 65_536 < len(frame) <= self.guarantees.max_frame:
+            self.inner.publish(channel, frame)
+
+
+@broken("loses-the-largest-notification", kills=("LINE-012",), shows="a notification of 1,048,576 bytes")
+class LosesTheLargestNotification(WrappedTransport):
+    """A notification that is as large as is declared is lost."""
+
+    def publish(self, channel: str, frame: bytes) -> None:
+        self.check()
+        check_name(channel)
+        if len(frame) != self.guarantees.max_frame:
+            self.inner.publish(channel, frame)
+
+
+@broken("cuts-large-notifications", kills=("NOTE-001", "LINE-012"), shows="100,000 bytes")
+class CutsLargeNotifications(WrappedTransport):
+    """A notification ends after 100,000 bytes."""
+
+    def publish(self, channel: str, frame: bytes) -> None:
+        self.inner.publish(channel, frame[:100_000] if len(frame) <= self.guarantees.max_frame else frame)
+
+
 @broken(
     "reorders-notifications",
     kills=("NOTE-002",),
