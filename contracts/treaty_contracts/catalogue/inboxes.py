@@ -11,14 +11,13 @@ import time
 from contextlib import suppress
 from functools import partial
 from itertools import product
-from threading import Event
 from typing import Final
 
 from treaty import ConnectionLost, Delivery, Inbox, Line, TransportError, Unavailable
 from treaty_contracts import judging
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
-from treaty_contracts.catalogue.lines import BLOCKED, LARGE, ends_when_closed
+from treaty_contracts.catalogue.lines import LARGE, ends_when_closed
 from treaty_contracts.expect import timed, until
 from treaty_contracts.registry import Level, Strength, rule
 
@@ -104,46 +103,6 @@ def never_behind_a_busy_inbox(bench: Bench) -> None:
     line.send(service, b"last", bench.times.arrive)
     _, last = _next_of(bench, [busy, idle])
     bench.expect.equal(last.frame, b"last", "the request after the slow one was settled")
-
-
-@rule(
-    "INBOX-004",
-    level=Level.MUST,
-    sentence="An inbox hands out no more unsettled deliveries than its capacity, and the next when one is settled.",
-    intent="Capacity is how a worker says how much it can do; what it cannot do is for others.",
-    causes=("capacity is ignored", "settling does not wake the receiver", "settling twice makes room for two"),
-    mutants=("frees-what-was-replied", "ignores-capacity", "settle-twice-counts-twice", "settling-wakes-nobody"),
-    requires=("SETUP-003", "LINE-004"),
-)
-def capacity_is_kept(bench: Bench) -> None:
-    service = bench.name()
-    inbox, line = bench.inbox(service, capacity=2), bench.line()
-    requests = [b"%d" % number for number in range(5)]
-    sending = bench.sends(line, service, requests)
-    first, second = bench.arrives(inbox), bench.arrives(inbox)
-    steps = [("taken", first.frame), ("taken", second.frame)]
-    bench.did("an inbox with room for two took two of five requests; one was settled twice, the other by a thread")
-    steps += [("taken", frame) for frame in bench.silence(inbox)]
-    bench.expect.judged(judging.within_capacity(steps, 2, "a third one while two are unsettled"))
-    waiting = Aside(partial(bench.arrives, inbox, "the next request when one is settled"))
-    waiting.begun.wait(bench.times.arrive)
-    Event().wait(BLOCKED)
-    first.settle()
-    first.settle()
-    third, took = timed(partial(waiting.result, bench.times.arrive * 2))
-    # Who is not woken finds it when its time is over.
-    bench.expect.in_time(took, bench.times.arrive / 2, "the next request at a thread that waits when one is settled")
-    steps += [("settled", first.frame), ("settled", first.frame), ("taken", third.frame)]
-    steps += [("taken", frame) for frame in bench.silence(inbox)]
-    bench.expect.judged(judging.within_capacity(steps, 2, "another one, after one was settled twice"))
-    Aside(second.settle).result(bench.times.arrive)
-    fourth = bench.arrives(inbox, "the next request, when one is settled by another thread,")
-    for delivery in (third, fourth):
-        delivery.settle()
-    rest = bench.arrives(inbox)
-    sending.result(bench.times.arrive)
-    came = [one.frame for one in (first, second, third, fourth, rest)]
-    bench.expect.judged(judging.exactly_once(requests, came, "the requests that arrive"))
 
 
 @rule(

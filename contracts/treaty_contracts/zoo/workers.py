@@ -22,6 +22,14 @@ class IgnoresCapacity(WrappedTransport):
         return self.inner.serve(service, capacity + 10_000 if capacity > 0 else capacity)
 
 
+@broken("hands-out-one-more", kills=("INBOX-004",), shows="an inbox with room for 3")
+class HandsOutOneMore(WrappedTransport):
+    """An inbox with room for three or more takes one more than that."""
+
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        return self.inner.serve(service, capacity + 1 if capacity >= 3 else capacity)
+
+
 class _CountingInbox(WrappedInbox):
     """Keeps the capacity by counting how often something is settled."""
 

@@ -1,0 +1,112 @@
+"""INBOX: how many deliveries an inbox hands out before one is settled, whatever its capacity.
+
+No service and no client is involved: what fails here fails below everything else.
+"""
+
+# ruff: noqa: D103 - what a rule demands stands in its sentence
+
+from __future__ import annotations
+
+from functools import partial
+from threading import Event
+from typing import Final
+
+from treaty import Delivery, Line
+from treaty_contracts import judging
+from treaty_contracts.aside import Aside
+from treaty_contracts.bench import Bench
+from treaty_contracts.catalogue.lines import BLOCKED
+from treaty_contracts.expect import timed
+from treaty_contracts.registry import Level, rule
+
+#: Capacities that are tried besides two, and a larger one that is drawn.
+_ROOMS: Final = (1, 3, 5, 8)
+
+
+@rule(
+    "INBOX-004",
+    level=Level.MUST,
+    sentence="An inbox hands out no more unsettled deliveries than its capacity, and the next when one is settled.",
+    intent="Capacity is how a worker says how much it can do; what it cannot do is for others.",
+    causes=("capacity is ignored", "settling does not wake the receiver", "settling twice makes room for two"),
+    mutants=(
+        "frees-what-was-replied",
+        "hands-out-one-more",
+        "ignores-capacity",
+        "settle-twice-counts-twice",
+        "settling-wakes-nobody",
+    ),
+    requires=("SETUP-003", "LINE-004"),
+)
+def capacity_is_kept(bench: Bench) -> None:
+    service = bench.name()
+    inbox, line = bench.inbox(service, capacity=2), bench.line()
+    requests = [b"%d" % number for number in range(5)]
+    sending = bench.sends(line, service, requests)
+    first, second = bench.arrives(inbox), bench.arrives(inbox)
+    steps = [("taken", first.frame), ("taken", second.frame)]
+    bench.did("an inbox with room for two took two of five requests; one was settled twice, the other by a thread")
+    steps += [("taken", frame) for frame in bench.silence(inbox)]
+    bench.expect.judged(judging.within_capacity(steps, 2, "a third one while two are unsettled"))
+    waiting = Aside(partial(bench.arrives, inbox, "the next request when one is settled"))
+    waiting.begun.wait(bench.times.arrive)
+    Event().wait(BLOCKED)
+    first.settle()
+    first.settle()
+    third, took = timed(partial(waiting.result, bench.times.arrive * 2))
+    # Who is not woken finds it when its time is over.
+    bench.expect.in_time(took, bench.times.arrive / 2, "the next request at a thread that waits when one is settled")
+    steps += [("settled", first.frame), ("settled", first.frame), ("taken", third.frame)]
+    steps += [("taken", frame) for frame in bench.silence(inbox)]
+    bench.expect.judged(judging.within_capacity(steps, 2, "another one, after one was settled twice"))
+    Aside(second.settle).result(bench.times.arrive)
+    fourth = bench.arrives(inbox, "the next request, when one is settled by another thread,")
+    for delivery in (third, fourth):
+        delivery.settle()
+    rest = bench.arrives(inbox)
+    sending.result(bench.times.arrive)
+    came = [one.frame for one in (first, second, third, fourth, rest)]
+    bench.expect.judged(judging.exactly_once(requests, came, "the requests that arrive"))
+    _every_capacity_is_kept(bench, line)
+
+
+def _every_capacity_is_kept(bench: Bench, line: Line) -> None:
+    """See that inboxes with room for some, and for a drawn number, hand out as many, and one for each that is settled."""
+    rooms = (*_ROOMS, bench.random.randint(9, max(10, bench.profile.burst)))
+    bench.did(f"inboxes with room for {', '.join(map(str, rooms))} were sent two more each; then one was settled")
+    names = {room: bench.name() for room in rooms}
+    inboxes = {room: bench.inbox(name, room) for room, name in names.items()}
+    steps: dict[int, list[tuple[str, bytes]]] = {room: [] for room in rooms}
+    taken: dict[int, list[Delivery]] = {room: [] for room in rooms}
+
+    def take(room: int, count: int, what: str) -> None:
+        for _ in range(count):
+            taken[room].append(bench.arrives(inboxes[room], what))
+            steps[room].append(("taken", taken[room][-1].frame))
+
+    def no_more(when: str) -> None:
+        for frame in bench.silence(*inboxes.values()):
+            room = int(frame.partition(b" ")[0])
+            steps[room].append(("taken", frame))
+        for room in rooms:
+            bench.expect.judged(judging.within_capacity(steps[room], room, f"an inbox with room for {room}, {when}"))
+
+    sent = {room: [b"%d %d" % (room, number) for number in range(room + 2)] for room in rooms}
+    sending = [bench.sends(line, names[room], sent[room]) for room in rooms]
+    for room in rooms:
+        take(room, room, f"one of {room} requests at an inbox with room for as many")
+    no_more("when that many are unsettled")
+    for room in rooms:
+        taken[room][0].settle()
+        steps[room].append(("settled", taken[room][0].frame))
+        take(room, 1, f"the next request at an inbox with room for {room}, when one is settled,")
+    no_more("when one was settled and another one taken")
+    for room in rooms:
+        for delivery in taken[room]:
+            delivery.settle()
+        take(room, 1, f"the last request at an inbox with room for {room}")
+        came = [delivery.frame for delivery in taken[room]]
+        bench.expect.judged(judging.exactly_once(sent[room], came, f"what an inbox with room for {room} gets"))
+        taken[room][-1].settle()
+    for one in sending:
+        one.result(bench.times.arrive)
