@@ -276,7 +276,11 @@ class Bench(Workbench):
         if isinstance(came, bytes):
             return [came]
         came.settle()
-        return [] if came.redelivered and self.guarantees.redelivers else [came.frame]
+        return [came.frame] if self.unmarked(came) else []
+
+    def unmarked(self, came: bytes | Delivery) -> bool:
+        """Say whether it counts: what is marked as redelivered, where that is declared, may come at any time."""
+        return isinstance(came, bytes) or not (came.redelivered and self.guarantees.redelivers)
 
     # Cases
 

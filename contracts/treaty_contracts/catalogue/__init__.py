@@ -27,6 +27,7 @@ from treaty_contracts.catalogue import (
     store_life,
     store_log,
     store_objects,
+    waits,
     wire,
 )
 
@@ -54,5 +55,6 @@ __all__ = [
     "store_life",
     "store_log",
     "store_objects",
+    "waits",
     "wire",
 ]

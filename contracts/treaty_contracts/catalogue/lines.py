@@ -77,42 +77,6 @@ def replies_reach_their_line(bench: Bench) -> None:
 
 
 @rule(
-    "LINE-003",
-    level=Level.MUST,
-    sentence="``receive`` returns None when its timeout is over: not earlier, not much later, and at once for 0.",
-    intent="Deadlines of calls and the end of a service rest on it.",
-    causes=(
-        "a poll interval that is longer than the timeout",
-        "a timeout of 0 means for ever to the library below",
-        "a wake-up that brought nothing ends the wait",
-    ),
-    mutants=("ignores-timeout", "returns-early", "zero-is-for-ever", "zero-waits-a-little"),
-)
-def receive_keeps_its_timeout(bench: Bench) -> None:
-    service = bench.name()
-    inbox, line = bench.inbox(service), bench.line()
-    bench.round_trip(line, inbox, service)
-    at_once = max(bench.times.wake / 2, 2 * bench.pace)
-
-    def keeps(end: str, receive: Callable[[float], object], timeout: float) -> None:
-        what = f"receive({timeout:g}) at the {end}"
-
-        def once() -> float:
-            got, took = timed(partial(receive, timeout))
-            bench.expect.equal(got, None, f"{what} when nothing was sent")
-            bench.expect.that(took >= timeout * 0.9, f"{what}: not earlier", f"{took:.3f} s")
-            return took
-
-        bench.expect.promptly(once, timeout + bench.times.slack if timeout else at_once, what)
-
-    for timeout in (0.0, 0.03, 0.1):
-        both = [Aside(partial(keeps, end, receive, timeout)) for end, receive in
-                (("line", line.receive), ("inbox", inbox.receive))]  # fmt: skip
-        for one in both:
-            one.result(bench.times.arrive * 3)
-
-
-@rule(
     "LINE-004",
     level=Level.MUST,
     sentence="A blocked ``receive`` wakes for a frame at once, at a line and at an inbox; ``send`` with 0 does not wait.",

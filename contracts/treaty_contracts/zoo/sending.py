@@ -120,6 +120,19 @@ class SendWaitsForRoom(_Crowded):
     kind = _StubbornLine
 
 
+class _LateLine(_CrowdedLine):
+    def crowded(self, service: str, frame: bytes, timeout: float) -> None:
+        threading.Event().wait(timeout + 0.4 if timeout else 0.0)
+        raise Unavailable(f"{service!r} has no room", frame=frame)
+
+
+@broken("refuses-late", kills=("LINE-017",), shows="s where there is no room: within")
+class RefusesLate(_Crowded):
+    """Where ten requests wait, a large one that may wait a little is Unavailable 0.4 s after its time is over."""
+
+    kind = _LateLine
+
+
 class _PatientLine(WrappedLine):
     def __init__(self, inner: Line, unread: Counter[str]) -> None:
         super().__init__(inner)

@@ -145,6 +145,43 @@ class ReturnsEarly(_Both):
     line_kind, inbox_kind = _HastyLine, _HastyInbox
 
 
+class _RushedLine(WrappedLine):
+    def receive(self, timeout: float) -> bytes | None:
+        return self.inner.receive(timeout - 0.1 if timeout > 0.1 else timeout)
+
+
+@broken("returns-early-from-long-waits", kills=("LINE-003",), shows="receive(0.15) at the line: not earlier")
+class ReturnsEarlyFromLongWaits(_Both):
+    """A line that is to wait for more than 100 ms waits for 100 ms less."""
+
+    line_kind = _RushedLine
+
+
+def _little_less(timeout: float) -> float:
+    return timeout - 0.003 if timeout > 0.01 else timeout
+
+
+class _LittleEarlyInbox(WrappedInbox):
+    def receive(self, timeout: float) -> Delivery | None:
+        return super().receive(_little_less(timeout))
+
+
+@broken("returns-a-little-early", kills=("LINE-003",), shows="at the inbox: not earlier")
+class ReturnsALittleEarly(WrappedTransport):
+    """The inbox of a service gives up 3 ms early."""
+
+    def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - all alike
+        return _LittleEarlyInbox(inner)
+
+
+@broken("subscription-returns-early", kills=("NOTE-010",), shows="not earlier")
+class SubscriptionReturnsEarly(WrappedTransport):
+    """A subscription gives up 3 ms early."""
+
+    def feed(self, inner: Inbox, channel: str) -> Inbox:  # noqa: ARG002 - all alike
+        return _LittleEarlyInbox(inner)
+
+
 class _DeafLine(WrappedLine):
     def receive(self, timeout: float) -> bytes | None:
         self.inner.check()
@@ -259,3 +296,39 @@ class ZeroWaitsALittle(_Both):
     """A timeout of 0 at an inbox means 20 ms."""
 
     inbox_kind = _HesitantInbox
+
+
+class _BlindLine(WrappedLine):
+    def receive(self, timeout: float) -> bytes | None:
+        self.check()
+        return self.inner.receive(timeout) if timeout > 0 else None
+
+
+class _BlindInbox(WrappedInbox):
+    def receive(self, timeout: float) -> Delivery | None:
+        self.check()
+        return super().receive(timeout) if timeout > 0 else None
+
+
+@broken("zero-finds-nothing-at-lines", kills=("LINE-018",), shows="receive(0) returns at the line")
+class ZeroFindsNothingAtLines(WrappedTransport):
+    """A timeout of 0 at a line means not to look."""
+
+    def line(self, inner: Line) -> Line:
+        return _BlindLine(inner)
+
+
+@broken("zero-finds-nothing-at-inboxes", kills=("LINE-018",), shows="receive(0) returns at the inbox")
+class ZeroFindsNothingAtInboxes(WrappedTransport):
+    """A timeout of 0 at the inbox of a service means not to look."""
+
+    def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - all alike
+        return _BlindInbox(inner)
+
+
+@broken("zero-finds-nothing-at-feeds", kills=("LINE-018",), shows="receive(0) returns at a subscription")
+class ZeroFindsNothingAtFeeds(WrappedTransport):
+    """A timeout of 0 at a subscription means not to look."""
+
+    def feed(self, inner: Inbox, channel: str) -> Inbox:  # noqa: ARG002 - all alike
+        return _BlindInbox(inner)
