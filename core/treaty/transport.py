@@ -28,7 +28,10 @@ declared "no" in ``guarantees``        ``Unsupported``, at once
 endpoint already taken                 ``AddressInUse``, by ``serve``
 nobody took the frame                  ``Unavailable``: by ``send`` if known within its timeout, else by a later
                                        ``receive`` of the same line, with ``frame`` set
-the connection broke                   ``ConnectionLost`` once, by ``receive`` or ``send``; the next use connects again
+the connection broke                   ``ConnectionLost`` once, by ``receive``: to whoever waits there, or comes next
+                                       while something that was sent may go unanswered. By ``send``, ``reply`` and
+                                       ``publish`` only for the frame that they were given. The next use connects
+                                       again, whether anybody has heard of it or not
 =====================================  =============================================================================
 
 Where two conditions hold, the one further up the table wins.
@@ -196,7 +199,7 @@ class Line(Resource):
 
         Raises:
             Unavailable: it was certainly not delivered: no connection, no room, or nobody there.
-            ConnectionLost: it may have been delivered.
+            ConnectionLost: it may have been delivered. What a ``receive`` is to tell of a loss is told there all the same.
             FrameTooLarge: nothing was sent.
         """
 
@@ -207,9 +210,9 @@ class Line(Resource):
 
         Raises:
             Unavailable: an earlier ``send`` came back; ``error.frame`` says which.
-            ConnectionLost: what was under way may be lost: every request whose ``send`` had returned. The line connects
-                again when it is next used. Tell of it before anything goes out on the next connection, or that counts
-                as lost as well.
+            ConnectionLost: what was under way may be lost: every request whose ``send`` had returned, also on a newer
+                connection. So whoever waits here is told before anything goes out on that one. Where nobody does, a
+                ``send`` goes on: nobody may ever come. If no answer is to come, nobody need be told.
         """
 
 

@@ -206,8 +206,9 @@ def calls_end_when_cut(bench: Bench) -> None:
     causes=(
         "only one of the two ends connects again",
         "what is kept about the old connection is used with the new one",
+        "send refuses until receive has told of the loss: while no call is open, nobody is there to be told",
     ),
-    mutants=("stays-cut",),
+    mutants=("stays-cut", "refuses-until-it-has-told"),
     requires=("LIFE-010",),
 )
 def works_when_mended(bench: Bench) -> None:
@@ -230,7 +231,7 @@ def works_when_mended(bench: Bench) -> None:
     sentence="When what both ends connect through was restarted, the same client, service and subscription work again.",
     intent="Brokers are upgraded; nobody wants to restart everything that uses them.",
     causes=("queues and subscriptions are not declared again", "the service does not say again that it is there"),
-    mutants=("forgets-its-subscriptions", "stays-cut"),
+    mutants=("forgets-its-subscriptions", "stays-cut", "refuses-until-it-has-told"),
 )
 def works_after_a_restart_of_the_peer(bench: Bench) -> None:
     near, far = Witness(bench.open("client")), Witness(bench.open("service"))

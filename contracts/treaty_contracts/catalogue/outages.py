@@ -23,7 +23,7 @@ from treaty_contracts.expect import timed, until
 from treaty_contracts.forking import Child
 from treaty_contracts.registry import BOTH, Level, Strength, rule
 from treaty_contracts.subject import Subject
-from treaty_contracts.surface import Ended
+from treaty_contracts.surface import Ended, Ticket
 from treaty_contracts.witness import foreign, unchained
 
 
@@ -232,10 +232,10 @@ def _aside(bench: Bench, action: Callable[[], object]) -> object:
     sentence="When a connection breaks, the calls that wait for an answer on it end soon, not only by their deadline.",
     intent="Deadlines are generous; who learns at once that an answer may never come can ask again while it matters.",
     causes=(
-        "whoever sends next finds the loss, and keeps it from those who wait",
+        "whoever sends next is told of the loss, and takes it away from who is inside receive",
         "the end of the connection is not read",
     ),
-    mutants=("does-not-tell-of-a-cut", "calls-a-loss-unavailable", "sends-again-when-mended"),
+    mutants=("does-not-tell-of-a-cut", "tells-only-who-sends", "calls-a-loss-unavailable", "sends-again-when-mended"),
     requires=("LIFE-010", "LIFE-011"),
     strength=Strength.STOCHASTIC,
 )
@@ -255,16 +255,25 @@ def those_who_wait_are_told(bench: Bench) -> None:
             others.append(bench.start(client, f"{subject.name}.echo", [position], timeout=bench.times.brief))
         if turn % 2 == 0:
             cut.mend()
-        for ticket in waiting:
-            ended = ticket.wait(bench.times.slack * 2)
-            fits = isinstance(ended.error, ConnectionLost)
-            bench.expect.that(fits, "ConnectionLost", f"{ended.value!r}, {ended.error!r}")
+        _all_told(bench, waiting)
         cut.mend()
         for ticket in others:
             bench.end(ticket, bench.times.brief)
         for gate in gates:
             subject.gates[gate].set()
         works_again(bench, client, subject.name, turn, "when the way is mended")
+
+
+def _all_told(bench: Bench, waiting: list[Ticket]) -> None:
+    limit = bench.times.slack * 2
+    told = until(lambda: all(ticket.done for ticket in waiting), limit)
+    left = sum(not ticket.done for ticket in waiting)
+    what = f"{len(waiting)} calls that wait for an answer when the way is cut end within {limit:g} s"
+    bench.expect.that(told, what, f"{left} still wait: receive has not told of the loss")
+    for ticket in waiting:
+        ended = ticket.wait(limit)
+        fits = isinstance(ended.error, ConnectionLost)
+        bench.expect.that(fits, "ConnectionLost", f"{ended.value!r}, {ended.error!r}")
 
 
 class _Known(Subject):

@@ -275,7 +275,7 @@ class _DiscreetLine(WrappedLine):
                 continue
 
 
-@broken("does-not-tell-of-a-cut", kills=("LIFE-021",), shows="every call ends, by its deadline", hooked=True)
+@broken("does-not-tell-of-a-cut", kills=("LIFE-021",), shows="receive has not told of the loss", hooked=True)
 class DoesNotTellOfACut(WrappedTransport):
     """A line whose connection broke says nothing of it."""
 
