@@ -283,13 +283,17 @@ def connect(url: str, **options: Any) -> Transport:
         InvalidURL: there is no scheme, or the transport cannot read the rest.
         UnknownScheme: nobody answers to it; the text lists who is installed.
         MissingExtra: the library behind it is not installed; the text says what to install.
-        ConfigurationError: an option is wrong, or the entry point is broken.
+        ConfigurationError: an option is wrong, the entry point is broken, or what is installed cannot be read.
     """
     scheme = _scheme(url)
     if not scheme:
         shown = _CREDENTIALS.sub("***@", str(url))
         raise InvalidURL(f"{shown!r} is no transport URL: write something like 'zmq+tcp://127.0.0.1:5555'")
-    found = {entry.name: entry for entry in entry_points(group=_GROUP)}
+    try:
+        found = {entry.name: entry for entry in entry_points(group=_GROUP)}
+    except Exception as error:
+        # All packages are read for that, and the cause may lie with any of them, or be a lack of descriptors.
+        raise ConfigurationError(f"the transports that are installed cannot be listed: {error}") from error
     if scheme not in found:
         known = ", ".join(sorted(found)) or "none"
         raise UnknownScheme(f"no transport for {scheme!r} is installed; known schemes: {known}")

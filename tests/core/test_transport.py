@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import warnings
@@ -139,6 +140,15 @@ def test_a_broken_entry_point_is_named(monkeypatch: pytest.MonkeyPatch, what: st
 
     with pytest.raises(ConfigurationError, match="entry point 'pigeon'"):
         connect("pigeon://roof")
+
+
+def test_what_is_installed_and_cannot_be_read_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(**_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files", "entry_points.txt")
+
+    monkeypatch.setattr(transport, "entry_points", unreadable)
+    with pytest.raises(ConfigurationError, match=r"cannot be listed: .*Too many open files"):
+        connect("memory://room")
 
 
 def test_a_url_that_cannot_be_split_is_no_surprise() -> None:

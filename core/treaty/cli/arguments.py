@@ -13,15 +13,20 @@ from typing import NoReturn
 import typer
 
 from treaty.messages import Params
+from treaty.sealing import MAX_FRAME
 
 
 def read_params(given: str) -> Params:
     """Read the parameters from an argument, ``-`` (standard input) or ``@file``.
 
     Raises:
-        typer.BadParameter: unreadable, no JSON, or neither an object nor an array.
+        typer.BadParameter: unreadable, larger than a frame may be, no JSON, or neither an object nor an array.
     """
     where, text = _named(given), _text(given)
+    if len(text) > MAX_FRAME:
+        raise typer.BadParameter(
+            f"{where} has more than {MAX_FRAME} bytes, which is what a frame may have", param_hint="PARAMS"
+        )
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -49,10 +54,14 @@ def read_headers(given: list[str]) -> dict[str, str]:
 
 
 def _text(given: str) -> str | bytes:
+    # No more than is needed to see that it is too much: a device or a pipe may have no end.
     try:
         if given == "-":
-            return sys.stdin.buffer.read()
-        return Path(given[1:]).read_bytes() if given.startswith("@") else given
+            return sys.stdin.buffer.read(MAX_FRAME + 1)
+        if given.startswith("@"):
+            with Path(given[1:]).open("rb") as file:
+                return file.read(MAX_FRAME + 1)
+        return given
     except OSError as error:
         raise typer.BadParameter(f"{_named(given)} cannot be read: {error.strerror}", param_hint="PARAMS") from error
 

@@ -6,6 +6,7 @@ import pytest
 import typer
 
 from treaty.cli.arguments import read_headers, read_params
+from treaty.sealing import MAX_FRAME
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,23 @@ def test_parameters_come_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "params.json"
     file.write_text('{"a": 1}')
     assert read_params(f"@{file}") == {"a": 1}
+
+
+@pytest.mark.parametrize("given", ["@/dev/zero", "-"])
+def test_of_what_has_no_end_no_more_is_read_than_a_frame_may_have(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/zero").open() as endless:
+        monkeypatch.setattr("sys.stdin", endless)
+        with pytest.raises(typer.BadParameter, match="has more than 8388608 bytes"):
+            read_params(given)
+
+
+def test_what_has_as_many_bytes_as_a_frame_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "params.json"
+    file.write_text("[1]".ljust(MAX_FRAME))
+    assert read_params(f"@{file}") == [1]
+    file.write_text("[1]".ljust(MAX_FRAME + 1))
+    with pytest.raises(typer.BadParameter, match="has more than"):
+        read_params(f"@{file}")
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
