@@ -236,7 +236,11 @@ class Transport(Resource):
 
     @abstractmethod
     def dial(self) -> Line:
-        """Open a caller's end. A service need not be there yet."""
+        """Open a caller's end. A service need not be there yet.
+
+        Raises:
+            Unavailable: the system has no more descriptors for it. So do the others below.
+        """
 
     @abstractmethod
     def serve(self, service: str, capacity: int = 1) -> Inbox:

@@ -8,14 +8,46 @@ from __future__ import annotations
 import os
 import threading
 from _thread import start_new_thread
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 from weakref import WeakSet, finalize
 
 import zmq
 
+from treaty import TreatyError, Unavailable
+
 from .pace import Pace
 
 Context = zmq.Context[zmq.Socket[bytes]]
+#: Descriptors that a context takes for itself and its two threads, and what its first socket may take.
+_OF_A_CONTEXT: Final = 5
+_OF_A_SOCKET: Final = 4
+
+
+@contextmanager
+def or_unavailable(url: str) -> Iterator[None]:
+    """Raise ``Unavailable`` where the operating system or libzmq has no descriptor left, or no socket."""
+    try:
+        yield
+    except TreatyError:
+        raise
+    except (OSError, zmq.ZMQError) as error:
+        raise Unavailable(f"no socket can be made for {url}: {error.strerror}") from error
+
+
+def reserve(number: int = _OF_A_SOCKET) -> None:
+    """Raise ``OSError`` if there are no more so many descriptors. libzmq aborts the process where some of them fail.
+
+    Another thread may take them before libzmq does; nothing can be done about that.
+    """
+    held: list[int] = []
+    try:
+        while len(held) < number:
+            held += os.pipe()
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
 
 
 class Contexts:
@@ -30,9 +62,10 @@ class Contexts:
         self.pace = Pace()
 
     def take(self) -> Context:
-        """The context; each ``take`` needs one :meth:`drop`."""
+        """The context; each ``take`` needs one :meth:`drop`. Raises ``OSError`` if there are no descriptors for it."""
         with self._lock:
             if self._context is None:
+                reserve(_OF_A_CONTEXT + _OF_A_SOCKET)
                 self._context = zmq.Context()
                 self.pace.mark(self._context)
                 keep_after_fork(self._context)

@@ -10,6 +10,7 @@ leader if it may have taken the descriptor's signal. Who leaves the lead hands i
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import Final, Protocol
@@ -21,7 +22,7 @@ from treaty import AddressInUse, ClosedError, ConnectionLost, FrameTooLarge, che
 from .address import Address
 from .binding import Binding
 from .channels import Channels
-from .contexts import INPROC, Contexts
+from .contexts import INPROC, Contexts, or_unavailable, reserve
 from .inbox import ZmqInbox
 from .port import Port, Sent, Waker
 from .pump import Pump
@@ -51,7 +52,7 @@ class Endpoint:
 
         Raises:
             AddressInUse: somebody else has it.
-            Unavailable: this machine cannot have it.
+            Unavailable: this machine cannot have it, or has no descriptors left.
         """
         self.settings = settings
         self.lock = threading.Lock()
@@ -67,19 +68,22 @@ class Endpoint:
         self._closed = False
         self._contexts = INPROC if address.scheme == "inproc" else Contexts()
         self.pace = self._contexts.pace
-        self._port = Port(self._contexts.take(), zmq.ROUTER, settings, ipv6=address.ipv6)
-        self._port.socket.router_mandatory = True
+        with or_unavailable(address.url), contextlib.ExitStack() as undo:
+            waker = Waker()
+            undo.callback(waker.close)
+            context = self._contexts.take()
+            undo.callback(self._contexts.drop)
+            reserve()
+            self._port = Port(context, zmq.ROUTER, settings, ipv6=address.ipv6)
+            undo.callback(self._port.socket.close, linger=0)
+            self._port.socket.router_mandatory = True
+            self._binding = Binding(address, self._port)
+            undo.pop_all()
         self._channels = Channels(settings.max_subscriptions, self._port.put)
         self._refusals = Refusals(self._port.put)
-        try:
-            self._binding = Binding(address, self._port)
-        except BaseException:
-            self._port.socket.close(linger=0)
-            self._contexts.drop()
-            raise
         self.address = self._binding.address
         self.fd = self._port.fd
-        self.pump = Pump(self)
+        self.pump = Pump(self, waker)
 
     @property
     def empty(self) -> bool:

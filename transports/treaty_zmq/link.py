@@ -12,6 +12,7 @@ only while it sees a connection, and when that is lost takes what came in and dr
 
 from __future__ import annotations
 
+import contextlib
 import select
 import threading
 import time
@@ -23,7 +24,7 @@ import zmq
 from treaty import ClosedError, ConnectionLost, Unavailable
 
 from .address import Address
-from .contexts import Contexts
+from .contexts import Contexts, or_unavailable, reserve
 from .names import NAMES
 from .port import Port, Sent, Sleeper, Waker
 from .settings import Settings
@@ -53,11 +54,16 @@ class Link:
         self._owed = 0  # about how many answers are still to come on this connection
         self._looked = 0.0  # when somebody last looked after the connection
         self._saved: deque[list[bytes]] = deque()  # what a connection brought before it was lost
-        self._waker = Waker()
-        self._context = contexts.take()
         self._binding = 0  # the one of an inproc name that we are connected to
         self._watch: Watch | None = None  # of any other address
-        self._open()
+        self._short: Unavailable | None = None  # why there is no socket at present, if there is none
+        with or_unavailable(address.url), contextlib.ExitStack() as undo:
+            self._waker = Waker()
+            undo.callback(self._waker.close)
+            self._context = contexts.take()
+            undo.callback(contexts.drop)
+            self._open()
+            undo.pop_all()
         if self._watch is None:
             NAMES.watch(self._waker)
 
@@ -67,14 +73,39 @@ class Link:
         return self._address.url
 
     def _open(self) -> None:
-        self._port = Port(self._context, zmq.DEALER, self._settings, ipv6=self._address.ipv6)
-        self._sleep = Sleeper(self._settings.spin)
-        self._sleep.watch(self._waker.fd)
-        self._sleep.watch(self._port.fd)
-        if self._address.scheme != "inproc":
-            self._watch = Watch(self._context, self._port)
-            self._sleep.watch(self._watch.fd)
-            self._port.socket.connect(self._address.to_connect())
+        with or_unavailable(self._address.url):
+            reserve()
+            port = Port(self._context, zmq.DEALER, self._settings, ipv6=self._address.ipv6)
+            try:
+                watch = Watch(self._context, port) if self._address.scheme != "inproc" else None
+            except BaseException:
+                port.socket.close(linger=0)
+                raise
+        self._port, self._watch = port, watch
+        self._sleep = self._sleeper()
+        self._sleep.watch(port.fd)
+        if watch is not None:
+            self._sleep.watch(watch.fd)
+            port.socket.connect(self._address.to_connect())
+
+    def _sleeper(self) -> Sleeper:
+        sleeper = Sleeper(self._settings.spin)
+        sleeper.watch(self._waker.fd)
+        return sleeper
+
+    def _is_whole(self) -> bool:
+        """Whether there is a socket by now. One that there were no descriptors for is tried for again."""
+        self._open_again()
+        return self._short is None
+
+    def _open_again(self) -> None:
+        try:
+            self._open()
+        except Unavailable as error:
+            self._short = error.with_traceback(None)
+            self._sleep = self._sleeper()  # not on descriptors that are closed
+        else:
+            self._short = None
 
     def send(self, parts: tuple[bytes, ...], timeout: float) -> None:
         """Send a message, if need be once there is a connection with room.
@@ -92,30 +123,32 @@ class Link:
             with self._lock:
                 if self._closed:
                     raise ClosedError("closed while sending")
+                whole = self._short is None or self._is_whole()
                 try:
                     # A waiting thread notices a loss by itself, and at once. One that is between two waits has come back
                     # and been told long before there is another connection. If nobody has come by then, nobody waits:
                     # what is sent from here on is not lost, and an error could not say so.
-                    if (not self._waiting or until) and self._stale():
+                    if whole and (not self._waiting or until) and self._stale():
                         waited_for = self._turn.locked() or self._owed > 0
                         if self._notice():
                             self._lost = self._lost or waited_for
                     # Who receives is told before anything goes out on another connection: nobody may take it for lost.
                     telling = self._lost and self._turn.locked()
                     ready = self._watch.up if self._watch else self._binding
-                    if ready and not telling and self._port.put(*parts) is Sent.DONE:
+                    if self._short is None and ready and not telling and self._port.put(*parts) is Sent.DONE:
                         self._owed += 1
                         self._lost = False
                         return
                 finally:
-                    if self._waiting and (self._saved or self._lost or self._port.readable()):
+                    if self._waiting and (self._saved or self._lost or self._short or self._port.readable()):
                         self._waker.wake()
             now = time.monotonic()
             until = until or now + min(timeout, self._settings.connect_timeout)
             if until <= now:
-                raise Unavailable(f"nobody takes messages at {self._address.url}")
+                raise Unavailable(f"nobody takes messages at {self._address.url}") from self._short
             room = select.poll()  # one of its own: several threads may be here
-            room.register(self._port.fd if self._watch is None or self._watch.up else self._watch.fd, select.POLLIN)
+            if self._short is None:
+                room.register(self._port.fd if self._watch is None or self._watch.up else self._watch.fd, select.POLLIN)
             room.poll(min(until - now, _LOOK) * 1000)
 
     def receive(self, timeout: float) -> list[bytes] | None:
@@ -132,7 +165,8 @@ class Link:
                 with self._lock:
                     if self._closed:
                         raise ClosedError("closed while receiving")
-                    if look and (until or self._stale()) and self._notice():
+                    whole = self._short is None or self._is_whole()
+                    if whole and look and (until or self._stale()) and self._notice():
                         self._lost = True
                     message = self._next(sure=until > 0)
                     if message is not None:
@@ -148,7 +182,7 @@ class Link:
                         return None
                     self._waiting = True
                 try:
-                    ready = self._sleep.wait(until - now)
+                    ready = self._sleep.wait(min(until - now, _LOOK) if self._short else until - now)
                 finally:
                     self._waiting = False
                 if self._waker.pending:
@@ -161,6 +195,8 @@ class Link:
         if self._lost:
             self._lost = False
             raise ConnectionLost(f"the connection to {self._address.url} was lost")
+        if self._short is not None:
+            return None
         # After a poll something is there, and after a message there is often another one. Otherwise asking costs less
         # than failing.
         message = self._port.take() if sure or self._flowing or self._port.readable() else None
@@ -198,7 +234,7 @@ class Link:
         if not self._watch.up:  # a socket that only disconnects may still deliver later
             self._watch.close()
             self._port.socket.close(linger=0)
-            self._open()
+            self._open_again()
         return True
 
     def _save(self) -> None:
@@ -212,9 +248,10 @@ class Link:
                 return
             self._closed = True
             self._waker.wake()
-            if self._watch is not None:
-                self._watch.close()
-            self._port.socket.close()
+            if self._short is None:
+                if self._watch is not None:
+                    self._watch.close()
+                self._port.socket.close()
         # The receiving thread has left in a moment. It is this one if a signal handler closes.
         left = self._turn.acquire(timeout=1)
         self._waker.close()

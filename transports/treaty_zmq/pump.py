@@ -23,8 +23,8 @@ _TRUST: Final = 0.04
 class Pump:
     """One thread for each endpoint. While a receiving thread waits in its poll, this one sleeps without a timeout."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.waker = Waker()
+    def __init__(self, endpoint: Endpoint, waker: Waker) -> None:
+        self.waker = waker
         #: Whether it sleeps until woken; a receiving thread does that when it leaves nobody behind. Lock held.
         self.parked = False
         self._endpoint = endpoint

@@ -23,7 +23,7 @@ from treaty import (
 )
 
 from .address import Address
-from .contexts import INPROC, Contexts
+from .contexts import INPROC, Contexts, or_unavailable
 from .endpoint import Endpoint
 from .inbox import ZmqInbox
 from .line import ZmqLine
@@ -81,7 +81,12 @@ class ZmqTransport(Transport):
         with self._home:
             self.check()  # whoever closes takes this lock after it said so
             endpoint = self._endpoint or self._bind()
-            inbox = ZmqInbox(endpoint, service, capacity, self._left)
+            try:
+                with or_unavailable(self.url):
+                    inbox = ZmqInbox(endpoint, service, capacity, self._left)
+            except BaseException:
+                self._leave_idle()
+                raise
             try:
                 endpoint.add(inbox)
             except AddressInUse:
@@ -182,7 +187,10 @@ class ZmqTransport(Transport):
         """An inbox was closed; with the last one goes the endpoint."""
         self._forget(inbox)
         with self._home:
-            endpoint = self._endpoint
-            if endpoint is not None and endpoint.empty and not endpoint.stays:
-                self._endpoint = None
-                endpoint.close()
+            self._leave_idle()
+
+    def _leave_idle(self) -> None:
+        endpoint = self._endpoint
+        if endpoint is not None and endpoint.empty and not endpoint.stays:
+            self._endpoint = None
+            endpoint.close()
