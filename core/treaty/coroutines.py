@@ -36,18 +36,29 @@ class LoopThread:
         context: Context,
         started: Callable[[asyncio.Task[None]], None],
     ) -> None:
-        """Run ``coroutine()`` as a task in ``context``, and tell ``started`` of the task before it runs."""
+        """Run ``coroutine()`` as a task in ``context``, and tell ``started`` of the task before it runs.
+
+        Raises:
+            RuntimeError, OSError: there can be no loop, or not any more. The next one may try again.
+        """
         with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._run, args=(self._loop,), name=self._name, daemon=True)
-                self._thread.start()
-            loop = self._loop
+            loop = self._loop or self._begin()
 
         def begin() -> None:
             started(loop.create_task(coroutine(), context=context))
 
         loop.call_soon_threadsafe(begin)
+
+    def _begin(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=self._run, args=(loop,), name=self._name, daemon=True)
+        try:
+            thread.start()
+        except BaseException:
+            loop.close()
+            raise
+        self._loop, self._thread = loop, thread
+        return loop
 
     def cancel(self, task: asyncio.Task[None]) -> None:
         """Ask a task to stop."""
@@ -55,8 +66,12 @@ class LoopThread:
             if self._loop is not None and not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(task.cancel)
 
-    def stop(self) -> None:
-        """End the loop; what still runs is cancelled, and left behind if it does not care."""
+    def stop(self, patience: float | None = None) -> None:
+        """End the loop; what still runs is cancelled, and left behind if it does not care.
+
+        Args:
+            patience: seconds to wait for a coroutine that blocks the loop; ``None``: until it does not.
+        """
         with self._lock:
             if self._loop is None or self._loop.is_closed():
                 return
@@ -64,7 +79,7 @@ class LoopThread:
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
-            thread.join()
+            thread.join(patience)
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         try:

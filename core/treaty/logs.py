@@ -6,6 +6,7 @@ It must not know what is logged, nor who reads it.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Final
 
 #: How many characters of a traceback are logged: of its beginning, and of its end, where the exception is named.
@@ -18,6 +19,21 @@ def logger(name: str) -> logging.Logger:
     found = logging.getLogger(name)
     found.addFilter(_bound)
     return found
+
+
+def tell(log: logging.Logger, level: int, text: str, *args: object, error: BaseException | None = None) -> None:
+    """Log something in a thread that must live on: what is in the way (no memory is left, a filter of the program
+    raises) costs the line, and not the thread.
+
+    Args:
+        log: the logger.
+        level: of the line.
+        text: of the line.
+        *args: of the text.
+        error: whose traceback is logged as well.
+    """
+    with suppress(Exception):
+        log.log(level, text, *args, exc_info=error, stacklevel=2)
 
 
 def _bound(record: logging.LogRecord) -> bool:

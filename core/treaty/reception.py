@@ -1,16 +1,18 @@
-"""One inbox, and the threads that take turns at it: one receives, through broken connections, the others wait.
+"""One inbox, and the threads that take turns at it: one receives, through broken connections, the others wait. What a
+transport raises, also where it may not, ends none of them.
 
 It must not know what a frame says or what is done about it.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from typing import Final
 
-from treaty.errors import ClosedError, TransportError
-from treaty.logs import logger
+from treaty.errors import ClosedError, TreatyError
+from treaty.logs import logger, tell
 from treaty.transport import Delivery, Inbox
 
 _LOG: Final = logger("treaty.service")
@@ -63,10 +65,10 @@ class Reception:
                 delivery = None if self._leaving else self._inbox.receive(timeout)
         except ClosedError:
             raise
-        except Exception as error:
+        except BaseException as error:
             # Whatever it is, also what a transport may not raise: it must not end the service.
             if not self._broken:
-                _LOG.warning("the connection of a service was lost, and is tried again: %r", error)
+                tell(_LOG, logging.WARNING, "the connection of a service was lost, and is tried again: %r", error)
             self._broken = True
             self._closing.wait(_PAUSE)
             return None
@@ -75,7 +77,7 @@ class Reception:
                 self._count(-1)
         if self._broken:
             self._broken = False
-            _LOG.warning("the connection of a service is back")
+            tell(_LOG, logging.WARNING, "the connection of a service is back")
         if delivery is not None:
             self.received += 1
         return delivery
@@ -84,17 +86,52 @@ class Reception:
         """Yield what is there already; from now on nobody else receives."""
         self._leaving = True
         with self._turn:
-            try:
-                while (delivery := self._inbox.receive(0)) is not None:
-                    yield delivery
-            except (ClosedError, TransportError):
-                return
+            while (delivery := self._receive_at_once()) is not None:
+                yield delivery
+
+    def _receive_at_once(self) -> Delivery | None:
+        try:
+            return self._inbox.receive(0)
+        except BaseException as error:
+            if not isinstance(error, TreatyError):
+                tell(_LOG, logging.ERROR, "what was left at a service could not be received", error=error)
+            return None
 
     def close(self) -> None:
         """Close the inbox; whoever receives leaves."""
         self._closing.set()
-        self._inbox.close()
+        try:
+            self._inbox.close()
+        except Exception as error:
+            tell(_LOG, logging.ERROR, "the inbox of a service could not be closed", error=error)
 
     def _count(self, step: int) -> None:
         with self._counting:
             self.waiting += step
+
+
+def reply(delivery: Delivery, frame: bytes | None) -> bool:
+    """Send a frame back, if there is one, and return whether it was sent: whatever the transport raises, the calling
+    thread lives on.
+    """
+    if frame is None:
+        return False
+    try:
+        delivery.reply(frame)
+    except ClosedError:
+        return False
+    except TreatyError as error:
+        tell(_LOG, logging.WARNING, "an answer could not be sent: %s", error)
+        return False
+    except BaseException as error:
+        tell(_LOG, logging.ERROR, "an answer could not be sent, by a fault of the transport's", error=error)
+        return False
+    return True
+
+
+def settle(delivery: Delivery, accepted: bool = True) -> None:
+    """Give the place of a delivery free: whatever the transport raises, the calling thread lives on."""
+    try:
+        delivery.settle(accepted)
+    except BaseException as error:
+        tell(_LOG, logging.ERROR, "a request could not be settled, by a fault of the transport's", error=error)

@@ -80,7 +80,10 @@ class Service:
         self._skew = skew
         self._sender = os.urandom(8).hex()
         self._guard = Guard(replay_capacity)
-        self._life = threading.Lock()
+        #: Held by who starts or stops the service, who may come again: from ``setup``, or from a signal's handler.
+        self._life = threading.RLock()
+        self._changing = False
+        self._unwanted = False
         self._running: Serving | None = None
         self._stopped = threading.Event()
         self._client_lock = threading.Lock()
@@ -93,7 +96,8 @@ class Service:
     @property
     def serving(self) -> bool:
         """Whether the service is registered with its transport."""
-        return self._running is not None
+        running = self._running
+        return running is not None and running.failure is None
 
     @property
     def instance(self) -> str:
@@ -107,7 +111,10 @@ class Service:
         return dict(running.answerer.counters) if running else {}
 
     def setup(self) -> None:
-        """Called by :meth:`start` before the first request. Override it to open what the handlers need."""
+        """Called by :meth:`start` before the first request. Override it to open what the handlers need.
+
+        If it raises, the service does not start. If it calls :meth:`stop`, ``start`` returns with the service stopped.
+        """
 
     def teardown(self) -> None:
         """Called by :meth:`stop` after the last handler."""
@@ -116,6 +123,7 @@ class Service:
         """Serve, and return as soon as requests will arrive. Does nothing if the service serves already.
 
         Raises:
+            ConfigurationError: called in :meth:`setup` or :meth:`teardown`.
             ForkedError: the service was made by the parent of this process.
             InvalidHandler: a handler cannot be called as it is written.
             AddressInUse: somebody else serves there.
@@ -123,39 +131,59 @@ class Service:
         """
         self._check_process()
         with self._life:
+            if self._changing:
+                raise ConfigurationError(f"{self.name} is being started or stopped: start() has no place in there")
             if self._running is not None:
                 return
-            if self._owned and self._transport.closed:
-                self._transport, _ = open_transport(self._url)  # it was stopped before
-            self._table = HandlerTable.of(self)
-            answerer = Answerer(
-                self.name,
-                self._keyring,
-                self._table.with_handlers({"$ping": self._ping, "$describe": self._describe}),
-                sender=self._sender,
-                max_frame=min(MAX_FRAME, self._transport.guarantees.max_frame),
-                guard=self._guard,
-                skew_ms=round(self._skew * 1000),
-            )
-            # Where nobody else could take a request, all of them are received, to wait here: refusals, cancellations
-            # and pings are then heard while every handler is busy.
-            reads_ahead = not self._transport.guarantees.competing_workers
-            capacity = self._concurrency + (BACKLOG if reads_ahead else 0)
-            self.setup()
+            self._changing, self._unwanted = True, False
             try:
-                inbox = self._transport.serve(self.name, capacity)
-            except BaseException:
-                self.teardown()
-                raise
-            self._stopped.clear()
+                self._start()
+            finally:
+                self._changing = False
+            if self._unwanted:  # somebody has called stop() meanwhile, who could not wait for the start
+                self.stop()
+
+    def _start(self) -> None:
+        if self._owned and self._transport.closed:
+            self._transport, _ = open_transport(self._url)  # it was stopped before
+        self._table = HandlerTable.of(self)
+        answerer = Answerer(
+            self.name,
+            self._keyring,
+            self._table.with_handlers({"$ping": self._ping, "$describe": self._describe}),
+            sender=self._sender,
+            max_frame=min(MAX_FRAME, self._transport.guarantees.max_frame),
+            guard=self._guard,
+            skew_ms=round(self._skew * 1000),
+        )
+        # Where nobody else could take a request, all of them are received, to wait here: refusals, cancellations
+        # and pings are then heard while every handler is busy.
+        reads_ahead = not self._transport.guarantees.competing_workers
+        capacity = self._concurrency + (BACKLOG if reads_ahead else 0)
+        self._stopped.clear()
+        self.setup()
+        if self._unwanted:
+            self.teardown()
+            self._stopped.set()
+            return
+        try:
+            inbox = self._transport.serve(self.name, capacity)
             self._started_at = time.monotonic()
-            self._running = Serving(
-                answerer,
-                inbox,
-                concurrency=self._concurrency,
-                reads_ahead=reads_ahead,
-                client=self._nested_client,
-            )
+            try:
+                self._running = Serving(
+                    answerer,
+                    inbox,
+                    concurrency=self._concurrency,
+                    reads_ahead=reads_ahead,
+                    client=self._nested_client,
+                    failed=self._fail,
+                )
+            except BaseException:
+                inbox.close()
+                raise
+        except BaseException:
+            self.teardown()
+            raise
 
     def stop(self, drain: float | None = None) -> None:
         """Stop serving: take no new requests, let the running ones finish, answer the rest. Idempotent.
@@ -177,29 +205,48 @@ class Service:
             threading.Thread(target=self.stop, args=(drain,), name="treaty-service-stop").start()
             return
         with self._life:
+            if self._changing:
+                self._unwanted = True  # this very thread is inside start(), which sees to it, or in another stop()
+                return
             running = self._running
             if running is None:
                 return
-            running.stop(self._drain if drain is None else drain)
-            self._running = None
-            with self._client_lock:
-                client, self._client = self._client, None
-            if client is not None:
-                client.close()
-            self.teardown()
-            if self._owned:
-                self._transport.close()
+            self._changing = True
+            try:
+                running.stop(self._drain if drain is None else drain)
+                self._running = None
+                with self._client_lock:
+                    client, self._client = self._client, None
+                if client is not None:
+                    client.close()
+                self.teardown()
+                if self._owned:
+                    self._transport.close()
+            finally:
+                self._changing = False
         self._stopped.set()
 
     def run(self) -> None:
         """Serve until SIGTERM, Ctrl-C or :meth:`stop`; then drain. A second signal ends the drain at once.
 
         Signals are looked after only in the main thread; elsewhere it takes a :meth:`stop`.
+
+        Raises:
+            ClosedError: somebody closed the transport. The service was stopped.
+            TreatyError: as :meth:`start` does; or the service had to stop, and its cause says why.
         """
         self.start()
-        if threading.current_thread() is not threading.main_thread():
+        running = self._running
+        if threading.current_thread() is threading.main_thread():
+            self._listen()
+        else:
             self._stopped.wait()
-            return
+        if running is not None and running.failure is not None:
+            self.stop()
+            raise running.failure
+
+    def _listen(self) -> None:
+        """Wait for a signal or a stop, and see the service stopped."""
         signals: deque[int] = deque()
         arrived = threading.Event()
 
@@ -258,9 +305,16 @@ class Service:
         """List the methods."""
         return self._table.describe()
 
+    def _fail(self) -> None:
+        try:
+            threading.Thread(target=self.stop, name="treaty-service-stop").start()
+        except RuntimeError:  # there can be no more threads: whoever runs the service stops it
+            self._stopped.set()
+            raise
+
     def _nested_client(self) -> Client:
         with self._client_lock:
-            if self._client is None:
+            if self._client is None or self._client.closed:  # a handler may have closed it
                 self._client = Client(self._transport, secret=self._keyring)
             return self._client
 

@@ -7,7 +7,7 @@ Coroutines run on one event loop. This room must not know what a service is call
 from __future__ import annotations
 
 import asyncio
-import os
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,17 +15,18 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from treaty.children import end_child
 from treaty.coroutines import LoopThread
 from treaty.driving import SERVING_UNTIL, WakeUp, present
 from treaty.engine import Answer, Answerer, Run, Stop
-from treaty.errors import ClosedError, ConnectionLost, InvalidResult, ResourceExhausted, TreatyError, Unavailable
+from treaty.errors import ClosedError, ConnectionLost, ResourceExhausted, TreatyError, Unavailable
 from treaty.incoming import Incoming
 from treaty.job import Job
-from treaty.logs import logger
+from treaty.logs import logger, tell
 from treaty.places import Places
-from treaty.reception import Reception
-from treaty.registry import is_expected
+from treaty.reception import Reception, reply, settle
 from treaty.transport import Delivery, Inbox
+from treaty.writing import failure, note, result, verdict
 
 if TYPE_CHECKING:
     from treaty.client import Client
@@ -38,14 +39,24 @@ _SLICE: Final = 0.1
 #: How long every worker must have been busy before somebody else receives, or twice that at most: the stand-in looks as
 #: seldom as that allows, since each look takes the interpreter away from them.
 _PATIENCE: Final = 0.01
+#: How long a stop waits for a coroutine that blocks the event loop, once it was given up.
+_GRACE: Final = 1.0
 
 
 class _Thread(threading.Thread):
     """A thread that may run handlers, and knows of whom."""
 
     def __init__(self, serving: Serving, work: Callable[[], None], name: str) -> None:
-        super().__init__(target=work, name=name, daemon=True)
+        super().__init__(name=name, daemon=True)
         self.serving = serving
+        self._work = work
+
+    def run(self) -> None:
+        """Do the work; should that not survive something, the service ends with it rather than be deaf."""
+        try:
+            self._work()
+        except BaseException as raised:
+            self.serving.fail(raised)
 
 
 class Serving:
@@ -58,6 +69,7 @@ class Serving:
         reads_ahead: whether requests are received while every handler is busy, to wait here: right where no other
             worker could take them, since cancellations and pings are then heard as well.
         client: returns the client for nested calls.
+        failed: called once, in any thread, if the service can serve no longer; :attr:`failure` says why.
     """
 
     def __init__(
@@ -68,8 +80,12 @@ class Serving:
         concurrency: int,
         reads_ahead: bool,
         client: Callable[[], Client],
+        failed: Callable[[], None],
     ) -> None:
         self.answerer = answerer
+        #: Why nothing can be served any more, if that is so.
+        self.failure: TreatyError | None = None
+        self._failed = failed
         self._reception = Reception(inbox, counts=concurrency > 1)
         self._client = client
         self._concurrency = concurrency
@@ -111,7 +127,8 @@ class Serving:
             self._hand_back(job)
         while True:
             # What comes now is answered as well: a new request was not executed, a cancellation ends the wait.
-            self._hand_back_queued()
+            for delivery in self._reception.rest() if self._reads_ahead else ():
+                self._take_in(delivery)
             with self._lock:
                 left = until - time.monotonic()
                 if not self._jobs or self._hurried.is_set() or left <= 0:
@@ -120,25 +137,40 @@ class Serving:
                 self._changed.wait(min(left, _SLICE))
         for job in abandoned:
             lost = ConnectionLost(f"{job.method}: may have been executed: the service stopped while it ran")
-            self._finish(job, partial(self.answerer.error, job.exchange, lost, now=present()))
+            self._finish(job, partial(verdict, self.answerer, job, lost))
             self._tell(job)
         self._reception.close()
         self._stand_in_wake.wake()
-        self._loop.stop()
+        self._loop.stop(_GRACE if abandoned else None)
         # A thread whose handler was abandoned cannot be ended; it is a daemon, and what it returns goes nowhere.
         for thread in list(self._threads):
             if thread is not threading.current_thread():
                 thread.join(0.1 if abandoned else None)
 
+    def fail(self, raised: BaseException) -> None:
+        """Nothing can be served any more: say so, once, and why."""
+        with self._lock:
+            if self._stopping:
+                return
+            closed = isinstance(raised, ClosedError)
+            text = "the transport was closed under the service" if closed else "a thread of the service ended"
+            self.failure = (ClosedError if closed else TreatyError)(text)
+            self.failure.__cause__ = raised
+            self._stopping = True
+        tell(_LOG, logging.ERROR, "%s, which stops", text, error=raised)
+        try:
+            self._failed()
+        except Exception:
+            self._reception.close()  # not to be registered and deaf
+
     # Receiving
 
     def _spawn(self, work: Callable[[], None], name: str) -> None:
         thread = _Thread(self, work, name)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
 
     def _work(self) -> None:
-        # A handler may have forked: in the child this is the only thread, and with it the child ends.
         while not self._stopping and not self._reception.foreign:
             self._work_once(_SLICE)
 
@@ -178,31 +210,34 @@ class Serving:
         """Before this thread gets busy: is there another one to receive?"""
         with self._lock:
             if self._reception.waiting == 0 and self._workers < self._concurrency and not self._stopping:
-                self._workers += 1
-                self._spawn(self._work, f"treaty-service-{self._workers}")
+                try:
+                    self._spawn(self._work, f"treaty-service-{self._workers + 1}")
+                    self._workers += 1
+                except Exception as error:  # no memory, or too many threads: those that are there go on
+                    tell(_LOG, logging.ERROR, "the service goes on with %d threads", self._workers, error=error)
 
     def _next(self, timeout: float) -> Job | None:
         """Receive one frame and do what is to be done about it, short of running a handler."""
         try:
             delivery = self._reception.receive(timeout)
-        except ClosedError:
-            self._stopping = True
+        except ClosedError as error:
+            self.fail(error)
             return None
-        if delivery is None:
-            return None
+        return None if delivery is None else self._take_in(delivery)
+
+    def _take_in(self, delivery: Delivery) -> Job | None:
         try:
             return self._receive(delivery)
-        except Exception:
+        except BaseException as error:
             # A fault of ours, or of the transport: one frame is lost by it, not the service.
-            _LOG.exception("a frame could not be dealt with")
-            delivery.settle()
+            tell(_LOG, logging.ERROR, "a frame could not be dealt with", error=error)
+            settle(delivery)
             return None
 
     def _receive(self, delivery: Delivery) -> Job | None:
         with self._lock:
-            asked = self.answerer.receive(
-                delivery.frame, now=present(), reply_to=delivery.reply_to, redelivered=delivery.redelivered
-            )
+            frame, to, again = delivery.frame, delivery.reply_to, delivery.redelivered
+            asked = self.answerer.receive(frame, now=present(), reply_to=to, redelivered=again, running=self._jobs)
             if isinstance(asked, Run):
                 job = Job(asked, delivery, self)
                 self._jobs[job.id] = job
@@ -213,10 +248,11 @@ class Serving:
             self._hand_back(job)
             return None
         if stopped is not None:
-            self._abandon(stopped)
-        elif isinstance(asked, Answer) and asked.frame is not None:
-            self._reply(delivery, asked.frame)
-        delivery.settle()
+            stopped.over = True  # nobody wants the answer, and the handler may stop
+            self._tell(stopped)
+        elif isinstance(asked, Answer):
+            reply(delivery, asked.frame)
+        settle(delivery)
         return None
 
     def report(self, message: Incoming, code: int, reason: str, progress: float | None) -> bool:
@@ -226,7 +262,7 @@ class Serving:
             return False
         with self._lock:
             frame = self.answerer.status(message.exchange, code, reason, progress=progress, now=present())
-        return self._reply(message.delivery, frame)
+        return reply(message.delivery, frame)
 
     def nested_client(self) -> Client:
         """Return the client for nested calls."""
@@ -239,7 +275,7 @@ class Serving:
             self._hand_back(job)
         elif placed is None:
             full = ResourceExhausted(f"{job.method}: not executed: {BACKLOG:,} requests are waiting already")
-            self._finish(job, partial(self.answerer.error, job.exchange, full, now=present()))
+            self._finish(job, partial(verdict, self.answerer, job, full))
         return bool(placed)
 
     # Running
@@ -247,11 +283,25 @@ class Serving:
     def _run_all(self, job: Job | None) -> None:
         """Run a job that has a place, and whatever waits for that place."""
         while job is not None:
+            if not job.bound.handler.is_async:
+                self._run(job)
+            elif self._pass_on(job):
+                return
+            job = self._places.next_or_leave()
+
+    def _pass_on(self, job: Job) -> bool:
+        """Have a job that has a place run by another thread than this one, and return whether there can be one."""
+        try:
             if job.bound.handler.is_async:
                 self._start_coroutine(job)
-                return
-            self._run(job)
-            job = self._places.next_or_leave()
+            else:
+                _Thread(self, partial(self._run_all, job), "treaty-service-late").start()
+        except Exception as error:  # no memory, or too many threads or files
+            tell(_LOG, logging.ERROR, "%s: no thread could be started", job.method, error=error)
+            full = ResourceExhausted(f"{job.method}: not executed: no thread could be started")
+            self._finish(job, partial(verdict, self.answerer, job, full))
+            return False
+        return True
 
     def _run(self, job: Job) -> None:
         if self._skip(job):
@@ -262,9 +312,9 @@ class Serving:
         try:
             value = bound.handler.function(job, *bound.args, **bound.kwargs)
         except BaseException as raised:
-            self._fail(job, raised)
+            self._end(job, raised, None)
         else:
-            self._succeed(job, value)
+            self._end(job, None, value)
         finally:
             SERVING_UNTIL.reset(token)
 
@@ -288,23 +338,17 @@ class Serving:
                 value = await bound.handler.function(job, *bound.args, **bound.kwargs)
         except BaseException as raised:
             # sys.exit in a handler must not end the loop either.
-            self._fail(job, raised)
+            self._end(job, raised, None)
         else:
-            self._succeed(job, value)
+            self._end(job, None, value)
 
     def _coroutine_over(self, job: Job) -> None:
         if self._reception.foreign:
-            os._exit(0)  # the coroutine forked, and to end the child's loop would take the parent's out of its poll
+            end_child()  # to end the child's loop would take the parent's out of its poll
         # A task that is cancelled before its first step never runs: its job ends here.
         self._finish(job, None)
-        following = self._places.next_or_leave()
-        if following is None:
-            return
-        if following.bound.handler.is_async:
-            self._start_coroutine(following)
-        else:
-            # A blocking handler has no business on the event loop.
-            _Thread(self, partial(self._run_all, following), "treaty-service-late").start()
+        while (following := self._places.next_or_leave()) is not None and not self._pass_on(following):
+            pass
 
     # Ending
 
@@ -315,78 +359,34 @@ class Serving:
         self._finish(job, None)
         return True
 
-    def _succeed(self, job: Job, value: Any) -> None:
-        def frame() -> bytes:
-            now = present()
-            return self.answerer.result(
-                job.exchange,
-                value,
-                status=job.status_line,
-                headers=job.response_headers,
-                took=now.steady - job.started,
-                now=now,
-            )
+    def _end(self, job: Job, raised: BaseException | None, value: Any) -> None:
+        """A handler has returned or raised."""
+        if self._reception.foreign:
+            end_child(raised)  # it has forked
+        if raised is None:
+            self._finish(job, partial(result, self.answerer, job, value))
+        else:
+            self._finish(job, partial(failure, self.answerer, job, raised, note(job, raised)))
 
-        self._finish(job, frame)
-
-    def _fail(self, job: Job, raised: BaseException) -> None:
-        error_id = os.urandom(6).hex()
-        given_up = isinstance(raised, asyncio.CancelledError | TimeoutError) and job.cancelled
-        if given_up:
-            _LOG.debug("%s: stopped, as the caller had given up", job.method)
-        elif not is_expected(raised):
-            _LOG.error("%s failed, error id %s", job.method, error_id, exc_info=raised)
-        self._finish(job, lambda: self.answerer.failure(job.exchange, raised, error_id=error_id, now=present()))
-
-    def _finish(self, job: Job, frame: Callable[[], bytes] | None) -> None:
+    def _finish(self, job: Job, write: Callable[[], bytes | None] | None) -> None:
         """End a job, once: send the answer if somebody still waits for it, and give its place at the inbox free."""
         with self._lock:
             first, job.over = not job.over, True
-        if first and frame is not None and not job.cancelled and not job.one_way:
-            self._reply(job.delivery, self._written(job, frame))
-        job.delivery.settle()
+        if first and write is not None and not job.cancelled and not job.one_way:
+            reply(job.delivery, write())
+        settle(job.delivery)
         with self._lock:
             # Not before the answer is on its way: a service that stops waits for this.
             self._jobs.pop(job.id, None)
             if self._stopping:
                 self._changed.notify_all()
 
-    def _written(self, job: Job, frame: Callable[[], bytes]) -> bytes:
-        try:
-            return frame()
-        except Exception as raised:
-            # Something always comes back, and this thread has more to do.
-            _LOG.exception("%s: its answer could not be written", job.method)
-            verdict = InvalidResult(f"{job.method} was executed, but its answer cannot be written: {raised!r}"[:1000])
-            return self.answerer.error(job.exchange, verdict, now=present())
-
-    def _abandon(self, job: Job) -> None:
-        """The caller has given up: nobody wants the answer, and the handler may stop."""
-        job.over = True
-        self._tell(job)
-
     def _tell(self, job: Job) -> None:
         job.give_up()
         if job.task is not None:
             self._loop.cancel(job.task)
 
-    def _reply(self, delivery: Delivery, frame: bytes) -> bool:
-        try:
-            delivery.reply(frame)
-        except ClosedError:
-            return False
-        except TreatyError as error:
-            _LOG.warning("an answer could not be sent: %s", error)
-            return False
-        return True
-
     # Handing back what was not started
-
-    def _hand_back_queued(self) -> None:
-        if not self._reads_ahead:
-            return
-        for delivery in self._reception.rest():
-            self._receive(delivery)
 
     def _hand_back(self, job: Job) -> None:
         """A request that will not be run here: another worker gets it, or its caller hears that it was not executed."""
@@ -394,6 +394,6 @@ class Serving:
             self._jobs.pop(job.id, None)
             job.over = True
         if self._reads_ahead and not job.one_way:
-            verdict = Unavailable(f"{job.method}: not executed: the service is stopping")
-            self._reply(job.delivery, self.answerer.error(job.exchange, verdict, now=present()))
-        job.delivery.settle(accepted=False)
+            stopping = Unavailable(f"{job.method}: not executed: the service is stopping")
+            reply(job.delivery, verdict(self.answerer, job, stopping))
+        settle(job.delivery, accepted=False)

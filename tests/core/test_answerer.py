@@ -421,3 +421,17 @@ def test_a_request_with_one_odd_member_runs_or_is_answered(name: str, value: Any
 def test_a_cancel_of_any_time_is_obeyed_or_dropped(ttl: int, created: int) -> None:
     message = Cancel(id="1", service="slow", created=created, ttl=ttl, sender="me")
     assert isinstance(give(answerer(), KEYRING.seal(b"c", encode(message))), Stop | Dropped)
+
+
+def test_a_request_that_comes_a_second_time_is_answered_unless_its_answer_is_to_come() -> None:
+    end, outgoing = answerer(), ask()
+    identifier = run(end, outgoing.frame).exchange.request.id
+
+    def again(*running: str) -> Asked:
+        return end.receive(outgoing.frame, now=NOW, reply_to=ADDRESS, redelivered=True, running=running)
+
+    assert dropped(again(identifier)) == "replayed"
+    assert isinstance(verdict(again("another")), ConnectionLost)
+    # Who only repeats it hears nothing.
+    assert dropped(give(end, outgoing.frame)) == "replayed"
+    assert end.counters == {"requests": 1, "replayed": 2, "redelivered": 1}

@@ -51,8 +51,26 @@ class Forking(Service):
     async def on_fork_later(self, message: Incoming) -> int:
         return fork()
 
+    def on_leave(self, message: Incoming, how: str) -> int:
+        child = fork()
+        if child == 0:
+            leave(how)
+        return child
+
+    async def on_leave_later(self, message: Incoming, how: str) -> int:
+        child = fork()
+        if child == 0:
+            leave(how)
+        return child
+
     def on_echo(self, message: Incoming) -> int:
         return os.getpid()
+
+
+def leave(how: str) -> None:
+    if how == "raise":
+        raise ValueError("no tea")
+    sys.exit(int(how) if how.isdigit() else how)
 
 
 @pytest.mark.parametrize("method", ["fork", "fork_later"])
@@ -63,6 +81,19 @@ def test_a_handler_that_forks_leaves_a_child_that_ends(room: Room, method: str) 
     assert child > 0
     _, status = os.waitpid(child, 0)  # it ends, or this does not
     assert os.waitstatus_to_exitcode(status) == 0
+    assert client.call("slow.echo") == os.getpid()
+
+
+@pytest.mark.parametrize("method", ["leave", "leave_later"])
+@pytest.mark.parametrize(("how", "code"), [("7", 7), ("0", 0), ("no tea", 1), ("raise", 1)])
+def test_a_child_of_a_handler_ends_with_the_code_that_python_gives(
+    either_room: Room, method: str, how: str, code: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    either_room.serve(Forking)
+    client = either_room.client()
+    _, status = os.waitpid(client.call(f"slow.{method}", [how]), 0)
+    assert os.waitstatus_to_exitcode(status) == code
+    assert ("no tea" in capfd.readouterr().err) == (code == 1)
     assert client.call("slow.echo") == os.getpid()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from treaty import Incoming, RemoteError, Service
-from treaty.logs import HEAD, TAIL, logger
+from treaty.logs import HEAD, TAIL, logger, tell
 
 from .conftest import Room
 
@@ -58,3 +60,16 @@ def test_the_log_of_a_service_is_not_filled_by_what_a_handler_raises(
 def test_a_logger_that_was_asked_for_before_bounds_once() -> None:
     assert logger("treaty.test") is LOG
     assert len(LOG.filters) == 1
+
+
+def test_what_is_told_costs_no_thread_its_life(caplog: pytest.LogCaptureFixture) -> None:
+    log = logger("treaty.tests.told")
+    tell(log, logging.ERROR, "%s is gone", "tea", error=ValueError("no tea"))
+    assert "tea is gone" in caplog.text and "ValueError: no tea" in caplog.text
+
+    def fail(record: logging.LogRecord) -> bool:
+        raise MemoryError
+
+    log.addFilter(fail)
+    tell(log, logging.ERROR, "nothing")
+    assert "nothing" not in caplog.text

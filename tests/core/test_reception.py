@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from treaty import ClosedError, ConnectionLost, Delivery, Inbox
-from treaty.reception import Reception
+from treaty.reception import Reception, reply, settle
 
 
 class Parcel(Delivery):
@@ -48,9 +48,11 @@ def test_a_delivery_is_handed_out_and_counted() -> None:
     assert reception.received == 1
 
 
-@pytest.mark.parametrize("trouble", [ConnectionLost("gone"), ValueError("what a transport may not raise")])
+@pytest.mark.parametrize(
+    "trouble", [ConnectionLost("gone"), ValueError("what a transport may not raise"), SystemExit(3)]
+)
 def test_a_broken_connection_is_tried_again_and_said_once(
-    trouble: Exception, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    trouble: BaseException, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("treaty.reception._PAUSE", 0)
     parcel = Parcel(b"one")
@@ -76,7 +78,8 @@ def test_the_rest_is_what_is_there_already() -> None:
     first, second = Parcel(b"one"), Parcel(b"two")
 
     assert list(Reception(Scripted(first, second, None, Parcel(b"three"))).rest()) == [first, second]
-    assert list(Reception(Scripted(first, ConnectionLost("gone"))).rest()) == [first]
+    for trouble in (ConnectionLost("gone"), MemoryError(), SystemExit(3)):
+        assert list(Reception(Scripted(first, trouble)).rest()) == [first]
 
 
 def test_one_thread_receives_while_the_others_wait_their_turn() -> None:
@@ -105,3 +108,41 @@ def test_one_thread_receives_while_the_others_wait_their_turn() -> None:
     assert inside.is_set()
     assert not reception.busy
     assert reception.waiting == 0
+
+
+class Faulty(Delivery):
+    def __init__(self, raised: BaseException) -> None:
+        self.raised = raised
+
+    def reply(self, frame: bytes) -> None:
+        raise self.raised
+
+    def settle(self, accepted: bool = True) -> None:
+        raise self.raised
+
+
+@pytest.mark.parametrize(
+    ("raised", "level"),
+    [(ClosedError(), None), (ConnectionLost(), "WARNING"), (MemoryError(), "ERROR"), (SystemExit(3), "ERROR")],
+    ids=repr,
+)
+def test_what_a_transport_raises_for_an_answer_is_logged_and_ends_nobody(
+    raised: BaseException, level: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert not reply(Faulty(raised), b"answer")
+    assert [record.levelname for record in caplog.records] == ([level] if level else [])
+    settle(Faulty(raised))
+    assert caplog.records[-1].levelname == "ERROR"
+
+
+def test_nothing_is_sent_where_nothing_was_written() -> None:
+    assert not reply(Parcel(b"one"), None)
+
+
+def test_an_inbox_that_cannot_be_closed_ends_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    class Stuck(Scripted):
+        def close(self) -> None:
+            raise OSError
+
+    Reception(Stuck()).close()
+    assert "could not be closed" in caplog.text

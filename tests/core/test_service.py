@@ -21,6 +21,7 @@ from treaty import (
     ClosedError,
     ConfigurationError,
     ConnectionLost,
+    Inbox,
     Incoming,
     InvalidHandler,
     InvalidSecret,
@@ -31,6 +32,7 @@ from treaty import (
     Service,
     Transport,
     TransportError,
+    TreatyError,
     Unavailable,
     UnknownMethod,
 )
@@ -451,3 +453,106 @@ def test_a_service_made_of_a_url_starts_again_after_a_stop() -> None:
 def test_a_setting_that_is_no_fit_number_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
         Slow("memory://never", secret=SECRET, **wrong)
+
+
+# Stopped from inside, or its transport closed under it
+
+
+class Doubtful(Hooked):
+    def setup(self) -> None:
+        super().setup()
+        self.stop()
+
+
+@pytest.mark.parametrize("begin", ["start", "run"])
+def test_a_service_that_stops_itself_in_its_setup_does_not_serve(room: Room, begin: str) -> None:
+    service = Doubtful(room.transport, secret=SECRET)
+    thread = threading.Thread(target=getattr(service, begin), daemon=True)
+    thread.start()
+    thread.join(LIMIT)
+    assert not thread.is_alive()
+    assert not service.serving
+    assert service.events == ["setup", "teardown"]
+    service.stop()
+    with pytest.raises(Unavailable):
+        room.client().call("hooked.work")
+
+
+def test_a_service_may_be_stopped_by_the_thread_that_starts_or_stops_it(room: Room) -> None:
+    class Interrupted(MemoryTransport):
+        def serve(self, service: str, capacity: int = 1) -> Inbox:
+            interrupted.stop()  # as the handler of a signal would
+            return super().serve(service, capacity)
+
+    class Stopping(Hooked):
+        def teardown(self) -> None:
+            super().teardown()
+            self.stop()
+            with pytest.raises(ConfigurationError, match="has no place in there"):
+                self.start()
+
+    with Interrupted("interrupted") as transport:
+        interrupted = Stopping(transport, secret=SECRET)
+        starter = threading.Thread(target=interrupted.start, daemon=True)
+        starter.start()
+        starter.join(LIMIT)
+        assert not starter.is_alive()
+        assert not interrupted.serving
+        assert interrupted.events == ["setup", "teardown"]
+
+
+@pytest.mark.parametrize("main", [True, False], ids=["main", "another"])
+def test_a_service_whose_transport_is_closed_under_it_stops_and_says_so(
+    either_room: Room, caplog: pytest.LogCaptureFixture, main: bool
+) -> None:
+    service = either_room.serve(Hooked, concurrency=2)
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            service.run()
+        except ClosedError as error:
+            raised.append(error)
+
+    closer = threading.Thread(target=either_room.transport.close)
+    if main:
+        closer.start()
+        run()
+    else:
+        runner = threading.Thread(target=run, daemon=True)
+        runner.start()
+        closer.start()
+        runner.join(LIMIT)
+    closer.join(LIMIT)
+    assert [str(error) for error in raised] == ["the transport was closed under the service"]
+    assert not service.serving
+    assert service.events == ["setup", "teardown"]
+    assert [record.levelname for record in caplog.records if "closed under" in record.getMessage()] == ["ERROR"]
+    service.stop()
+    assert service.events == ["setup", "teardown"]
+
+
+def test_a_service_whose_transport_was_closed_finishes_its_handlers(either_room: Room) -> None:
+    service = either_room.serve(Slow)
+    pending = either_room.client().send("slow.wait")
+    service.gate.await_arrival()
+    either_room.transport.close()
+    with pytest.raises(TreatyError):
+        pending.result()
+    service.gate.open()
+    assert service._stopped.wait(LIMIT)
+    assert not service.serving
+
+
+def test_a_handler_that_closes_its_client_takes_it_from_nobody_else(room: Room) -> None:
+    class Closing(Relay):
+        def on_close(self, message: Incoming) -> Any:
+            with message.client as client:
+                return client.call("slow.echo", ["hi"])
+
+    room.serve(Slow)
+    room.serve(Closing)
+    client = room.client()
+    for _ in range(2):
+        assert client.call("relay.close") == {"RETURN_DATA": "hi"}
+    assert len(client.call("relay.remaining")) == 2

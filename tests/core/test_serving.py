@@ -9,7 +9,20 @@ from datetime import datetime, timedelta, tzinfo
 
 import pytest
 
-from treaty import Client, ConnectionLost, Incoming, InvalidResult, RemoteError, Service, TransportError
+from treaty import (
+    Client,
+    ConnectionLost,
+    Incoming,
+    InvalidResult,
+    RemoteError,
+    ResourceExhausted,
+    Service,
+    TransportError,
+    TreatyError,
+    Unavailable,
+    UnknownMethod,
+)
+from treaty.serving import Serving
 from treaty_memory import MemoryTransport
 from treaty_memory.transport import MemoryDelivery
 
@@ -247,3 +260,103 @@ def test_a_result_whose_own_methods_raise_is_a_typed_error_and_costs_no_thread(r
             client.call("careless.odd_time")
 
     assert client.call("careless.echo", ["on"]) == "on"
+
+
+@pytest.mark.parametrize("raised", [MemoryError(), OSError("no buffer"), SystemExit(3)], ids=repr)
+@pytest.mark.parametrize("method", ["slow.echo", "slow.later", "slow.nothing"])
+def test_whatever_a_transport_raises_for_an_answer_ends_no_thread(
+    either_room: Room,
+    raised: BaseException,
+    method: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    service = either_room.serve(Slow)
+    client = either_room.client()
+
+    def fail(self: MemoryDelivery, frame: bytes) -> None:
+        raise raised
+
+    with monkeypatch.context() as broken:
+        broken.setattr(MemoryDelivery, "reply", fail)
+        with pytest.raises(TimeoutError):
+            client.call(method, timeout=0.1)
+    assert client.call("slow.echo", ["hi"]) == {"RETURN_DATA": "hi"}
+    assert client.call("slow.later", ["hi"]) == {"RETURN_DATA": "hi"}
+    assert service.serving
+    assert "by a fault of the transport" in caplog.text
+
+
+def test_a_request_that_cannot_be_settled_ends_no_thread(
+    room_alone: Room, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = room_alone.serve(Slow)
+    client = room_alone.client()
+
+    def fail(self: MemoryDelivery, accepted: bool = True) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(MemoryDelivery, "settle", fail)
+    for _ in range(3):
+        assert client.call("slow.echo", ["hi"]) == {"RETURN_DATA": "hi"}
+        with pytest.raises(UnknownMethod):
+            client.call("slow.nothing")
+    service.stop()
+    assert "could not be settled" in caplog.text
+
+
+def test_a_service_that_can_start_no_more_threads_goes_on_with_those_it_has(
+    either_room: Room, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    either_room.serve(Slow, concurrency=3)
+    client = either_room.client()
+
+    def fail(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    client.send("slow.echo").result()  # its own thread is there
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr("treaty.serving._Thread.start", fail)
+        exhausted.setattr("treaty.coroutines.threading.Thread", type("Thread", (threading.Thread,), {"start": fail}))
+        for _ in range(4):
+            assert client.call("slow.echo", ["hi"]) == {"RETURN_DATA": "hi"}
+            with pytest.raises(ResourceExhausted, match="not executed"):
+                client.call("slow.later")
+    assert client.call("slow.later", ["hi"]) == {"RETURN_DATA": "hi"}
+    assert client.call("slow.echo", ["hi"]) == {"RETURN_DATA": "hi"}
+    assert "no thread could be started" in caplog.text
+
+
+def test_a_service_whose_thread_ends_stops_and_says_why(
+    either_room: Room, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = either_room.serve(Slow)
+
+    def fail(self: Serving, timeout: float) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Serving, "_work_once", fail)
+    with pytest.raises(TreatyError, match="a thread of the service ended") as ended:
+        service.run()
+    assert isinstance(ended.value.__cause__, MemoryError)
+    assert not service.serving
+    assert "which stops" in caplog.text
+    with pytest.raises(Unavailable):
+        either_room.client().call("slow.echo")
+
+
+def test_a_coroutine_that_blocks_its_loop_does_not_hold_up_a_stop(room: Room) -> None:
+    class Blocking(Slow):
+        async def on_block(self, message: Incoming) -> None:
+            self.on_wait(message)
+
+    service = room.serve(Blocking)
+    pending = room.client().send("slow.block")
+    service.gate.await_arrival()
+    stopper = threading.Thread(target=service.stop, args=(0.01,))
+    stopper.start()
+    stopper.join(LIMIT / 2)
+    assert not stopper.is_alive()
+    service.gate.open()
+    with pytest.raises(ConnectionLost):
+        pending.result()

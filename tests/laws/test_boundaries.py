@@ -34,7 +34,7 @@ PURE = [
     "notices",
 ]
 DRIVERS = [
-    "logs", "signals", "driving", "coroutines", "landing", "places", "pending", "reading", "switchboard", "subscription", "client", "incoming", "job", "reception", "serving", "service",
+    "logs", "signals", "children", "driving", "coroutines", "landing", "places", "pending", "reading", "switchboard", "subscription", "client", "incoming", "job", "reception", "writing", "serving", "service",
 ]  # fmt: skip
 ORDER = [*PURE, *DRIVERS]
 #: Rooms that stand below the public names, and may use them as everybody does.

@@ -18,7 +18,9 @@ import msgspec
 
 import treaty.engine.answerer as answerer_module
 import treaty.pending as pending_module
+import treaty.reception as reception_module
 import treaty.registry as registry_module
+import treaty.serving as serving_module
 from treaty import (
     Client,
     ConnectionLost,
@@ -175,15 +177,15 @@ class _ErrorFrame(bytes):
 @broken_core("drops-errors", kills=("CALL-004",), shows="UnknownMethod for")
 def drops_errors() -> Iterator[None]:
     """An answer that is an error is not sent."""
-    write, reply = Answerer._error, Serving._reply
+    write, reply = Answerer._error, reception_module.reply
 
     def error(self: Answerer, *args: Any, **more: Any) -> bytes:
         return _ErrorFrame(write(self, *args, **more))
 
-    def send(self: Serving, delivery: Any, frame: bytes) -> bool:
-        return not isinstance(frame, _ErrorFrame) and reply(self, delivery, frame)
+    def send(delivery: Any, frame: bytes | None) -> bool:
+        return not isinstance(frame, _ErrorFrame) and reply(delivery, frame)
 
-    with patched(Answerer, "_error", error), patched(Serving, "_reply", send):
+    with patched(Answerer, "_error", error), patched(serving_module, "reply", send):
         yield
 
 
@@ -206,27 +208,28 @@ def forgets_registered_errors() -> Iterator[None]:
 )
 def dies_on_raise() -> Iterator[None]:
     """A service ends when one of its handlers raises."""
-    before = Serving._fail
+    before = Serving._end
 
-    def fail(self: Serving, job: Any, raised: BaseException) -> None:
-        before(self, job, raised)
-        self._stopping = True
+    def end(self: Serving, job: Any, raised: BaseException | None, value: Any) -> None:
+        before(self, job, raised, value)
+        self._stopping = self._stopping or raised is not None
 
-    with patched(Serving, "_fail", fail):
+    with patched(Serving, "_end", end):
         yield
 
 
 @broken_core("exits-with-a-handler", kills=("ERR-002",), shows="DeadlineExceeded")
 def exits_with_a_handler() -> Iterator[None]:
-    """A handler that wants to end the process ends the thread that runs it."""
-    before = Serving._fail
+    """A handler that wants to end the process ends the threads that run handlers."""
+    before = Serving._end
 
-    def fail(self: Serving, job: Any, raised: BaseException) -> None:
+    def end(self: Serving, job: Any, raised: BaseException | None, value: Any) -> None:
         if isinstance(raised, SystemExit):
-            raise raised
-        before(self, job, raised)
+            self._stopping = True
+        else:
+            before(self, job, raised, value)
 
-    with patched(Serving, "_fail", fail):
+    with patched(Serving, "_end", end):
         yield
 
 
@@ -281,14 +284,15 @@ def merges_errors() -> Iterator[None]:
 @broken_core("crashes-on-garbage", kills=("ERR-005",), shows="DeadlineExceeded")
 def crashes_on_garbage() -> Iterator[None]:
     """A frame that is none of ours ends the thread that receives."""
-    before = Answerer._refuse
+    before = Serving._take_in
 
-    def refuse(self: Answerer, frame: bytes, reason: str, now: Any) -> Asked:
-        if reason == "magic":
-            raise SystemExit
-        return before(self, frame, reason, now)
+    def take_in(self: Serving, delivery: Any) -> Any:
+        if delivery.frame.startswith(b"TY"):
+            return before(self, delivery)
+        self._stopping = True
+        return None
 
-    with patched(Answerer, "_refuse", refuse):
+    with patched(Serving, "_take_in", take_in):
         yield
 
 

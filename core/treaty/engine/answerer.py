@@ -7,6 +7,7 @@ thread-safe: the driver holds a lock around it.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
@@ -117,20 +118,29 @@ class Answerer:
         #: How often each thing happened, by name.
         self.counters: Counter[str] = Counter()
 
-    def receive(self, frame: bytes, *, now: Instant, reply_to: str = "", redelivered: bool = False) -> Asked:
+    def receive(
+        self,
+        frame: bytes,
+        *,
+        now: Instant,
+        reply_to: str = "",
+        redelivered: bool = False,
+        running: Container[str] = (),
+    ) -> Asked:
         """Say what is to be done about a frame.
 
         Args:
             frame: as it came.
             now: the present.
             reply_to: where the transport believes that the answer goes.
-            redelivered: whether another worker may have had it.
+            redelivered: whether another worker may have had it, or this one before.
+            running: the ids of the requests that are to be answered yet.
         """
-        asked = self._check(frame, now, reply_to, redelivered)
+        asked = self._check(frame, now, reply_to, redelivered, running)
         self.counters["requests" if isinstance(asked, Run) else getattr(asked, "reason", "cancels")] += 1
         return asked
 
-    def _check(self, frame: bytes, now: Instant, reply_to: str, redelivered: bool) -> Asked:
+    def _check(self, frame: bytes, now: Instant, reply_to: str, redelivered: bool, running: Container[str]) -> Asked:
         try:
             opened = self._keyring.open(frame, b"qc", limit=self._max_frame)
         except FrameRefused as refused:
@@ -154,8 +164,8 @@ class Answerer:
         if verdict := self._stale(message, now):
             return self._answer(exchange, verdict, "freshness", now)
         admission = self._guard.admit(message.id, message.created, message.created + message.ttl, now.wall, now.steady)
-        if admission is Admission.SEEN:
-            return Dropped("replayed")
+        if admission is Admission.SEEN and (not redelivered or message.id in running):
+            return Dropped("replayed")  # or its answer is to come
         if redelivered:
             lost = ConnectionLost("may have been executed: the worker that had this request died or was cut off")
             return self._answer(exchange, lost, "redelivered", now)
