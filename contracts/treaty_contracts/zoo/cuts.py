@@ -218,7 +218,7 @@ def sends_again_when_mended() -> Iterator[None]:
         while (left := until - monotonic()) > 0:
             WAY.wait(left, lambda: False)
             try:
-                return before(self, *args, timeout=max(left, 0.01), **more)
+                return before(self, *args, timeout=max(until - monotonic(), 0.01), **more)
             except (ConnectionLost, Unavailable):
                 WAY.wait(0.01, lambda: False)
         raise lost
