@@ -5,6 +5,7 @@ Descriptors are counted where the system lists them. This room must not know rul
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 import threading
@@ -15,13 +16,14 @@ from typing import Final
 from treaty_contracts.expect import until
 
 _DESCRIPTORS: Final = Path("/proc/self/fd")
+_NUMBER: Final = re.compile(r"\d+")
 #: In what the system counts memory, in bytes.
 _UNIT: Final = 1 if sys.platform == "darwin" else 1024
 
 
 def held() -> Counter[str]:
-    """Count threads by name, and descriptors by what they lead to, without numbers."""
-    found = Counter(f"thread {thread.name}" for thread in threading.enumerate())
+    """Count threads by name, and descriptors by what they lead to, without numbers: those without a name have one."""
+    found = Counter(f"thread {_NUMBER.sub('N', thread.name)}" for thread in threading.enumerate())
     if _DESCRIPTORS.is_dir():
         for link in _DESCRIPTORS.iterdir():
             try:

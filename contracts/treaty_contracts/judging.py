@@ -41,6 +41,13 @@ def exactly_once(sent: Iterable[bytes], got: Iterable[bytes], what: str) -> Verd
     return _verdict(f"{what}: each of {wanted.total()} once", faults, wanted.total())
 
 
+def at_most_once(got: Iterable[bytes], what: str) -> Verdict:
+    """Nothing comes twice. What is lost is for another judge."""
+    came = Counter(got)
+    faults = _told("too often", (frame for frame, times in came.items() if times > 1))
+    return _verdict(f"{what}: once at most", faults, len(came))
+
+
 def complete(sent: Iterable[bytes], got: Iterable[bytes], what: str) -> Verdict:
     """Each thing that was sent comes, and nothing else does. What comes too often is for another judge."""
     wanted, came = Counter(sent), Counter(got)

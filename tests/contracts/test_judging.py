@@ -41,6 +41,7 @@ CLOSED = ClosedError("closed")
 GOOD: dict[str, Callable[[], Verdict]] = {
     "once, in another order": lambda: judging.exactly_once(ABC, [b"c", b"a", b"b"], "it"),
     "once, and twice where it was sent twice": lambda: judging.exactly_once([b"a", b"a"], [b"a", b"a"], "it"),
+    "at most once": lambda: judging.at_most_once(ABC, "it"),
     "all, and one of them again": lambda: judging.complete(ABC, [*ABC, b"a"], "it"),
     "in order": lambda: judging.in_order(ABC, ABC, "it"),
     "in order, with one lost": lambda: judging.in_order(ABC, [b"a", b"c"], "it"),
@@ -75,6 +76,7 @@ BAD: dict[str, tuple[Callable[[], Verdict], str]] = {
     "a stranger": (lambda: judging.exactly_once(ABC, [*ABC, b"x"], "it"), "1 never sent: b'x'"),
     "changed on the way": (lambda: judging.exactly_once([b"ab"], [b"aB"], "it"), "1 lost: b'ab'; 1 never sent: b'aB'"),
     "many lost": (lambda: judging.exactly_once([b"%d" % n for n in range(9)], [], "it"), "and 5 more"),
+    "twice, where some may be lost": (lambda: judging.at_most_once([b"a", b"b", b"a"], "it"), "1 too often: b'a'"),
     "not all": (lambda: judging.complete(ABC, [b"a", b"a", b"b"], "it"), "1 lost: b'c'"),
     "all, and a stranger": (lambda: judging.complete(ABC, [*ABC, b"x"], "it"), "1 never sent: b'x'"),
     "out of order": (lambda: judging.in_order(ABC, [b"b", b"a", b"c"], "it"), "1 out of order: b'a' after b'b'"),
@@ -124,6 +126,7 @@ BAD: dict[str, tuple[Callable[[], Verdict], str]] = {
 
 NOTHING: dict[str, Callable[[], Verdict]] = {
     "exactly once": lambda: judging.exactly_once([], [], "it"),
+    "at most once": lambda: judging.at_most_once([], "it"),
     "complete": lambda: judging.complete([], [b"x"], "it"),
     "in order": lambda: judging.in_order([], [], "it"),
     "in order, one": lambda: judging.in_order([b"a"], [b"a"], "it"),

@@ -12,7 +12,7 @@ import threading
 import warnings
 from pathlib import Path
 
-from treaty import Line, Transport
+from treaty import FrameTooLarge, InvalidTarget, Line, Transport, TreatyError
 from treaty_contracts.wrapping import WrappedLine, WrappedTransport
 from treaty_contracts.zoo.animals import broken
 
@@ -114,3 +114,34 @@ class DiesInAThread(WrappedTransport):
             thread.start()
             thread.join()
         self.inner.close()
+
+
+class _LitteringLine(WrappedLine):
+    """Opens something before each error of a kind, and closes it only where all went well."""
+
+    def __init__(self, inner: Line, kind: type[TreatyError]) -> None:
+        super().__init__(inner)
+        self._kind = kind
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        try:
+            self.inner.send(service, frame, timeout)
+        except self._kind:
+            os.open(os.devnull, os.O_RDONLY)
+            raise
+
+
+@broken("keeps-one-for-each-bad-name", kills=("LIFE-027",), shows="/dev/null")
+class KeepsOneForEachBadName(WrappedTransport):
+    """Each request to a name that is none leaves a descriptor behind."""
+
+    def line(self, inner: Line) -> Line:
+        return _LitteringLine(inner, InvalidTarget)
+
+
+@broken("keeps-one-for-each-large-frame", kills=("LIFE-027",), shows="/dev/null")
+class KeepsOneForEachLargeFrame(WrappedTransport):
+    """Each request that is too large leaves a descriptor behind."""
+
+    def line(self, inner: Line) -> Line:
+        return _LitteringLine(inner, FrameTooLarge)

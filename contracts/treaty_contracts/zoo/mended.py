@@ -5,12 +5,18 @@ Each has one defect and no other, and lives on a healthy target with hooks. It m
 
 from __future__ import annotations
 
+import os
+import threading
 from time import monotonic
+from typing import Final
 
-from treaty import ConnectionLost, Line, Unavailable
-from treaty_contracts.wrapping import WrappedLine, WrappedTransport
+from treaty import ConnectionLost, Delivery, Inbox, Line, Unavailable
+from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
 from treaty_contracts.zoo.animals import broken
 from treaty_contracts.zoo.way import WAY
+
+#: Seconds that are longer than any patience with what is to happen at once, and shorter than a brief call.
+_WHILE: Final = 0.4
 
 
 class _UnheardLine(WrappedLine):
@@ -82,3 +88,154 @@ class TellsOnlyWhoSends(WrappedTransport):
 
     def line(self, inner: Line) -> Line:
         return _BlurtingLine(inner)
+
+
+class _HoardingLine(WrappedLine):
+    def __init__(self, inner: Line) -> None:
+        super().__init__(inner)
+        self._known = WAY.cuts
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        self.inner.send(service, frame, timeout)
+        if self._known != WAY.cuts:
+            self._known = WAY.cuts
+            os.open(os.devnull, os.O_RDONLY)
+
+
+@broken("keeps-one-for-each-cut", kills=("LIFE-028",), shows="/dev/null", hooked=True)
+class KeepsOneForEachCut(WrappedTransport):
+    """A line keeps a descriptor for each connection that broke."""
+
+    def line(self, inner: Line) -> Line:
+        return _HoardingLine(inner)
+
+
+class _EchoingFeed(WrappedInbox):
+    def __init__(self, inner: Inbox) -> None:
+        super().__init__(inner)
+        self._born = WAY.cuts
+        self._again: Delivery | None = None
+
+    def receive(self, timeout: float) -> Delivery | None:
+        again, self._again = self._again, None
+        if again is not None:
+            self.check()
+            return again
+        delivery = self.inner.receive(timeout)
+        if self._born != WAY.cuts:
+            self._again = delivery
+        return delivery
+
+
+@broken("subscribes-twice-when-mended", kills=("LIFE-029",), shows="a notification: how often", hooked=True)
+class SubscribesTwiceWhenMended(WrappedTransport):
+    """A subscription whose connection broke hears everything twice from then on."""
+
+    def feed(self, inner: Inbox, channel: str) -> Inbox:  # noqa: ARG002 - one as the other
+        return _EchoingFeed(inner)
+
+
+class _StutteringLine(WrappedLine):
+    _last: bytes | None = None
+
+    def __init__(self, inner: Line) -> None:
+        super().__init__(inner)
+        self._known = WAY.cuts
+
+    def receive(self, timeout: float) -> bytes | None:
+        if self._known != WAY.cuts and not WAY.cut and self._last is not None:
+            self.check()
+            self._known = WAY.cuts
+            return self._last
+        frame = self.inner.receive(timeout)
+        self._last = frame or self._last
+        return frame
+
+
+@broken("replies-again-when-mended", kills=("LIFE-029",), shows="a reply: how often", hooked=True)
+class RepliesAgainWhenMended(WrappedTransport):
+    """When a line has connected again, the last reply comes once more."""
+
+    def line(self, inner: Line) -> Line:
+        return _StutteringLine(inner)
+
+
+class _InsistentLine(WrappedLine):
+    _loss: ConnectionLost | None = None
+
+    def receive(self, timeout: float) -> bytes | None:
+        loss, self._loss = self._loss, None
+        if loss is not None:
+            self.check()
+            raise ConnectionLost(str(loss))
+        try:
+            return self.inner.receive(timeout)
+        except ConnectionLost as error:
+            self._loss = error
+            raise
+
+
+@broken("tells-of-a-loss-again", kills=("LIFE-029",), shows="tells of one loss once", hooked=True)
+class TellsOfALossAgain(WrappedTransport):
+    """A receive that comes after the one that told of a loss tells of it as well."""
+
+    def line(self, inner: Line) -> Line:
+        return _InsistentLine(inner)
+
+
+class _BoundDelivery(WrappedDelivery):
+    def __init__(self, inner: Delivery) -> None:
+        super().__init__(inner)
+        self._born = WAY.cuts
+
+    def settle(self, accepted: bool = True) -> None:
+        if self._born == WAY.cuts:
+            self.inner.settle(accepted)
+
+
+class _BoundInbox(WrappedInbox):
+    def delivery(self, inner: Delivery) -> Delivery:
+        return _BoundDelivery(inner)
+
+
+@broken("loses-places-in-cuts", kills=("LIFE-029",), shows="arrive again", hooked=True)
+class LosesPlacesInCuts(WrappedTransport):
+    """To settle a delivery from before a cut does nothing, and its place stays taken."""
+
+    def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - one as the other
+        return _BoundInbox(inner)
+
+
+def _dawdle() -> None:
+    if WAY.cut:
+        threading.Event().wait(_WHILE)
+
+
+class _SleepyLine(WrappedLine):
+    def receive(self, timeout: float) -> bytes | None:
+        if not self.closed:
+            _dawdle()
+        return self.inner.receive(timeout)
+
+
+@broken("oversleeps-while-cut", kills=("LIFE-030",), shows="line.receive(0) while the way is cut", hooked=True)
+class OversleepsWhileCut(WrappedTransport):
+    """A receive at a line sleeps first while the way is cut."""
+
+    def line(self, inner: Line) -> Line:
+        return _SleepyLine(inner)
+
+
+class _SluggishLine(WrappedLine):
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        if timeout == 0 and not self.closed:
+            _dawdle()
+        self.inner.send(service, frame, timeout)
+
+
+@broken("sends-slowly-while-cut", kills=("LIFE-030",), shows="line.send(..., 0) while the way is cut", hooked=True)
+class SendsSlowlyWhileCut(WrappedTransport):
+    """A send with a timeout of 0 waits a while when the way is cut."""
+
+    def line(self, inner: Line) -> Line:
+        return _SluggishLine(inner)
