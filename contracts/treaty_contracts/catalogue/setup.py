@@ -7,8 +7,11 @@ Each of these rules is small on purpose: when one fails, the rest is blocked and
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import random
+import resource
 import signal
 import socket
 import sys
@@ -23,11 +26,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from treaty import DeadlineExceeded, Guarantees, TreatyError
+from treaty import DeadlineExceeded, Guarantees, Transport, TreatyError
 from treaty_contracts import judging
 from treaty_contracts.aftermath import CLOCKS
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
+from treaty_contracts.forking import Child
 from treaty_contracts.registry import QUESTIONS, Level, rule
 
 _SMALLEST_LIMIT: Final = 64 * 1024
@@ -37,6 +41,10 @@ _LATEST: Final = 20.0
 _LONGEST: Final = 64
 #: Standard output and standard error.
 _STREAMS: Final = (1, 2)
+#: How the names of the limits of a process begin.
+_LIMIT: Final = "RLIMIT_"
+#: What Linux says of a process.
+_STATUS: Final = Path("/proc/self/status")
 
 
 @rule(
@@ -155,32 +163,57 @@ def names_are_isolated(bench: Bench) -> None:
         "a print or a logging.basicConfig was left in",
         "the library below installs signal handlers or filters warnings",
         "a thread ends with an exception, such as at close",
+        "umask, gc or random.seed is called, and not called back",
     ),
-    mutants=("changes-warnings", "dies-in-a-thread", "prints"),
+    mutants=(
+        "changes-warnings",
+        "dies-in-a-thread",
+        "prints",
+        "sets-a-handler",
+        "opens-new-files-to-all",
+        "stops-the-collector",
+        "seeds-the-program",
+    ),
 )
 def good_guest(bench: Bench) -> None:
     bench.did("opened both ends, carried one frame, published one, and closed all, in a program that is watched")
+    # First in a child, in whose main thread this is, as only there handlers of signals can be set.
+    _flush()
+    changed = Child(partial(_changed, bench), bench.times.arrive * 3).report()
+    bench.expect.equal(changed, "", "what is changed of what belongs to the program, in its main thread")
     before = {**_world(), "the directory for temporary files": True}
     with _Watched() as watched:
-        near, far = bench.open("client"), bench.open("service")
-        service, channel = bench.name(), bench.name("c")
-        line, inbox = near.dial(), far.serve(service, 1)
-        bench.round_trip(line, inbox, service)
-        if bench.guarantees.notifications:
-            near.subscribe(channel)
-            far.publish(channel, b"news")
-        # Closing while somebody waits is where threads stumble. Whether it wakes them is for another rule.
-        waiting = [Aside(partial(_wait, end.receive, bench.times.brief * 2)) for end in (line, inbox)]
-        for one in waiting:
-            one.begun.wait(bench.times.arrive)
-        near.close()
-        far.close()
-        for one in waiting:
-            one.error(bench.times.arrive)
+        _visit(bench, bench.open("client"), bench.open("service"))
     bench.expect.equal(watched.printed, "", "what is printed to standard output and standard error")
     bench.expect.that(watched.intact, "sys.stdout and sys.stderr stay as they were, and open", "they do not")
     bench.expect.equal(watched.uncaught, [], "the exceptions that end a thread")
+    bench.expect.that(not watched.seeded, "random numbers of the program are not seeded", "random.seed was called")
     bench.expect.judged(judging.same_world(before, _world(), "what belongs to the program"))
+
+
+def _changed(bench: Bench) -> str:
+    before, elsewhere = _world(), f"{bench.namespace}m"
+    with _Watched():
+        near, far = (bench.target.opened(bench.context(role, elsewhere)) for role in ("client", "service"))
+        _visit(bench, near, far)
+    return judging.same_world(before, _world(), "what belongs to the program").observed
+
+
+def _visit(bench: Bench, near: Transport, far: Transport) -> None:
+    service, channel = bench.name(), bench.name("c")
+    line, inbox = near.dial(), far.serve(service, 1)
+    bench.round_trip(line, inbox, service)
+    if near.guarantees.notifications:
+        near.subscribe(channel)
+        far.publish(channel, b"news")
+    # Closing while somebody waits is where threads stumble. Whether it wakes them is for another rule.
+    waiting = [Aside(partial(_wait, end.receive, bench.times.brief * 2)) for end in (line, inbox)]
+    for one in waiting:
+        one.begun.wait(bench.times.arrive)
+    near.close()
+    far.close()
+    for one in waiting:
+        one.error(bench.times.arrive)
 
 
 @rule(
@@ -250,8 +283,22 @@ def _world() -> dict[str, Any]:
         "threading.excepthook": threading.excepthook,
         "the default timeout of sockets": socket.getdefaulttimeout(),
         "how deep calls may nest": sys.getrecursionlimit(),
+        "how often threads take turns": sys.getswitchinterval(),
+        "whether garbage is collected": gc.isenabled(),
+        "when garbage is collected": gc.get_threshold(),
+        "the mask of new files": _umask(),
+        **{
+            f"the limit {name}": resource.getrlimit(getattr(resource, name)) for name in dir(resource) if _LIMIT in name
+        },
         **{f"time.{clock}": getattr(time, clock) for clock in CLOCKS},
     }
+
+
+def _umask() -> str:
+    """Return the mask of new files where the system shows it: to ask for it otherwise is to set it."""
+    if not _STATUS.is_file():
+        return ""
+    return next((line for line in _STATUS.read_text("ascii", "replace").splitlines() if line.startswith("Umask")), "")
 
 
 class _Watched:
@@ -272,6 +319,9 @@ class _Watched:
         sys.stdout, sys.stderr = self._lent
         self.intact = False
         threading.excepthook = self._note
+        # The numbers themselves may be drawn by anybody, so that their state tells nothing.
+        self.seeded, self._seed = False, random.seed
+        random.seed = self._note_seed
         return self
 
     def __exit__(
@@ -280,6 +330,7 @@ class _Watched:
         _flush()
         self.intact = [sys.stdout, sys.stderr] == self._lent and not any(stream.closed for stream in self._lent)
         threading.excepthook = self._hook
+        random.seed = self._seed
         sys.stdout, sys.stderr = self._streams
         for stream, saved in zip(_STREAMS, self._saved, strict=True):
             os.dup2(saved, stream)
@@ -287,6 +338,10 @@ class _Watched:
         self._file.seek(0)
         self.printed = self._file.read().decode("utf-8", "backslashreplace")
         self._file.close()
+
+    def _note_seed(self, *args: Any, **named: Any) -> None:
+        self.seeded = True
+        self._seed(*args, **named)
 
     def _note(self, args: threading.ExceptHookArgs) -> None:
         name = args.thread.name if args.thread else "a thread"

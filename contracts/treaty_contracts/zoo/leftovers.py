@@ -5,7 +5,10 @@ Each has one defect and no other. It must not know rules.
 
 from __future__ import annotations
 
+import gc
 import os
+import random
+import signal
 import sys
 import tempfile
 import threading
@@ -145,3 +148,40 @@ class KeepsOneForEachLargeFrame(WrappedTransport):
 
     def line(self, inner: Line) -> Line:
         return _LitteringLine(inner, FrameTooLarge)
+
+
+@broken("sets-a-handler", kills=("SETUP-004",), shows="the handler of")
+class SetsAHandler(WrappedTransport):
+    """Making a transport in the main thread has the program ignore a signal."""
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+
+
+@broken("opens-new-files-to-all", kills=("SETUP-004",), shows="the mask of new files")
+class OpensNewFilesToAll(WrappedTransport):
+    """Whoever dials has every new file of the program readable and writable by all."""
+
+    def dial(self) -> Line:
+        os.umask(0)
+        return self.inner.dial()
+
+
+@broken("stops-the-collector", kills=("SETUP-004",), shows="whether garbage is collected")
+class StopsTheCollector(WrappedTransport):
+    """Whoever dials has the garbage collector of the program stopped."""
+
+    def dial(self) -> Line:
+        gc.disable()
+        return self.inner.dial()
+
+
+@broken("seeds-the-program", kills=("SETUP-004",), shows="random.seed was called")
+class SeedsTheProgram(WrappedTransport):
+    """Whoever dials has the random numbers of the program begin anew."""
+
+    def dial(self) -> Line:
+        random.seed(1)
+        return self.inner.dial()
