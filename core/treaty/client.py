@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from treaty.driving import SERVING_UNTIL, Errands, end_if_lost
+from treaty.driving import SERVING_UNTIL, Errands, check_callback, end_if_lost
 from treaty.engine import MAX_TTL
 from treaty.errors import (
     AuthenticationError,
@@ -236,11 +236,11 @@ class Client(Resource):
             A function that unregisters the handler.
 
         Raises:
+            TypeError: the handler cannot be called, or is a coroutine function.
             ClosedError, ForkedError: the client cannot be used here any more.
         """
         self.check()
-        if not callable(handler):
-            raise TypeError(f"a response handler is callable, not {type(handler).__name__}")
+        check_callback("a response handler", handler)
         if not isinstance(pattern, str) or not pattern:
             raise InvalidTarget(f"{pattern!r} is no pattern of targets: write something like 'slow.*'")
         entry = (pattern, handler)

@@ -5,6 +5,7 @@ With the rooms that import it, this is where threads and time are known. It must
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import sys
@@ -53,6 +54,18 @@ def hand_through(error: BaseException) -> None:
     interruption = raised_by_signal(error)
     if interruption is not None:
         raise interruption
+
+
+def check_callback(what: str, function: object) -> None:
+    """Refuse what cannot be called, or would return a coroutine that nobody awaits.
+
+    Raises:
+        TypeError: it is no callable, or a coroutine function; the text begins with ``what``.
+    """
+    if not callable(function):
+        raise TypeError(f"{what} is callable, not {type(function).__name__}")
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+        raise TypeError(f"{what} is called in a thread, where nobody awaits it: write 'def', not 'async def'")
 
 
 class Randomness:

@@ -111,7 +111,8 @@ class Incoming:
             Whether it was sent: not if the call is over or one-way.
 
         Raises:
-            EncodingError: JSON cannot carry it.
+            EncodingError: JSON cannot carry it, the code is not between 100 and 599, or the progress not between 0
+                and 1.
         """
         return self._host.report(self, code, reason, progress)
 

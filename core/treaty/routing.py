@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from types import SimpleNamespace
 from typing import Any, Final, get_type_hints
 
@@ -273,20 +273,28 @@ def _inspect(name: str, function: Callable[..., Any]) -> Handler:
         rest_positional=rest.get(inspect.Parameter.VAR_POSITIONAL),
         rest_keyword=rest.get(inspect.Parameter.VAR_KEYWORD),
         taken=_taken(function, parameters[0]),
-        doc=(inspect.getdoc(function) or "").partition("\n")[0],
+        doc=(inspect.getdoc(_partly(function)) or "").partition("\n")[0],
     )
 
 
 def _taken(function: Callable[..., Any], message: inspect.Parameter) -> frozenset[str]:
     leading = [message]
-    if inspect.ismethod(function):
-        leading.append(next(iter(inspect.signature(function.__func__).parameters.values())))
+    method = _partly(function)
+    if inspect.ismethod(method):
+        leading.append(next(iter(inspect.signature(method.__func__).parameters.values())))
     return frozenset(one.name for one in leading if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _partly(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What a ``functools.partialmethod`` stands for."""
+    while isinstance(function, partial):
+        function = function.func
+    return function
 
 
 def _hints(function: Callable[..., Any], names: list[str]) -> dict[str, Any]:
     """Evaluate the annotations of the parameters alone: those of message and result may name what is not imported."""
-    plain = inspect.unwrap(function)
+    plain = inspect.unwrap(_partly(function))
     written = getattr(plain, "__annotations__", {})
     asked = SimpleNamespace(__annotations__={name: written[name] for name in names if name in written})
     scope = {**getattr(plain, "__globals__", {}), **inspect.getclosurevars(plain).nonlocals}

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
-from treaty.driving import end_if_lost, present
+from treaty.driving import check_callback, end_if_lost, present
 from treaty.errors import ClosedError, TransportError
 from treaty.logs import logger
 from treaty.messages import Notification
@@ -52,8 +52,8 @@ class Subscription(Resource):
             keeper: whose end would end the subscription, so that it must not be collected before.
         """
         super().__init__()
-        if callback is not None and not callable(callback):
-            raise TypeError(f"a callback is callable, not {type(callback).__name__}")
+        if callback is not None:
+            check_callback("a callback", callback)
         self.pattern = pattern
         self._listener = Listener(keyring, pattern, max_frame=min(MAX_FRAME, transport.guarantees.max_frame))
         self._callback = callback

@@ -359,7 +359,7 @@ def test_status_messages_are_numbered_from_one() -> None:
 @pytest.mark.parametrize(
     ("code", "reason", "progress"),
     [(99, "", None), (600, "", None), ("102", "", None), (True, "", None), (102, 7, None), (102, "\ud800", None),
-     (102, "", math.nan), (102, "", "half"), (102, "", True)],
+     (102, "", math.nan), (102, "", "half"), (102, "", True), (102, "", 5), (102, "", -0.01), (102, "", 1.01), (102, "", math.inf)],
 )  # fmt: skip
 def test_a_status_that_cannot_be_read_is_not_written(code: Any, reason: Any, progress: Any) -> None:
     end = answerer()

@@ -513,3 +513,14 @@ def test_what_was_lost_may_have_been_executed(room: Room) -> None:
     service.gate.open()
     with pytest.raises(ConnectionLost):
         pending.result()
+
+
+async def heard_later(what: object) -> None: ...
+
+
+def test_a_coroutine_function_is_no_response_handler_and_no_callback(room: Room) -> None:
+    client = room.client()
+    with pytest.raises(TypeError, match="a response handler is called in a thread, where nobody awaits it"):
+        client.on_response("slow.*", heard_later)
+    with pytest.raises(TypeError, match="a callback is called in a thread, where nobody awaits it"):
+        client.subscribe("slow.#", heard_later)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 
-from treaty.driving import Errands, Turn, WakeUp, Worker, present
+import pytest
+
+from treaty.driving import Errands, Turn, WakeUp, Worker, check_callback, present
 
 from .services import LIMIT, in_threads
 
@@ -80,3 +83,23 @@ def test_errands_are_run_in_order_and_what_comes_after_the_end_is_given_back() -
     errands.add(late := lambda: ran.append("late"))
     assert errands.join() == [late]
     assert ran == ["first", "second"]
+
+
+class Asking:
+    async def __call__(self, reply: object) -> None: ...
+
+    async def ask(self, reply: object) -> None: ...
+
+    def __repr__(self) -> str:
+        return "asking"
+
+
+@pytest.mark.parametrize("wrong", [Asking(), Asking().ask, partial(Asking().ask), "print", None], ids=repr)
+def test_what_nobody_would_await_or_could_call_is_no_callback(wrong: object) -> None:
+    with pytest.raises(TypeError, match=r"^a handler is call"):
+        check_callback("a handler", wrong)
+
+
+def test_what_can_be_called_is_a_callback() -> None:
+    for right in (print, lambda _: None, partial(print, 1), str):
+        check_callback("a handler", right)

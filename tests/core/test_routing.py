@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
 from enum import Enum
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partialmethod
 from itertools import product
 from typing import Annotated, Any, Literal
 
@@ -406,3 +406,26 @@ def test_a_long_target_is_not_repeated() -> None:
         with pytest.raises(InvalidTarget) as caught:
             split("x." + "y" * 100_000)
         assert len(str(caught.value)) < 200
+
+
+class Partial:
+    def brew(self, message: object, leaf: str, minutes: int = 3) -> str:
+        """Brew it."""
+        return f"{leaf} {minutes}"
+
+    async def pour(self, message: object, leaf: str) -> None: ...
+
+    on_brew = partialmethod(brew, minutes=5)
+    on_pour = partialmethod(pour)
+
+
+def test_a_partial_method_is_a_handler() -> None:
+    table = HandlerTable.of(Partial())
+    bound = table.find("brew").bind({"leaf": "assam"})
+    assert bound.handler.function(None, *bound.args, **bound.kwargs) == "assam 5"
+    assert [(entry["name"], entry["doc"]) for entry in table.describe()] == [("brew", "Brew it."), ("pour", "")]
+    assert (table.find("brew").is_async, table.find("pour").is_async) == (False, True)
+    with pytest.raises(InvalidParams, match="leaf"):
+        table.find("pour").bind({"leaf": 1})
+    with pytest.raises(InvalidParams, match="self"):
+        table.find("pour").bind({"leaf": "assam", "self": 1})

@@ -270,7 +270,8 @@ class Answerer:
         """Write a status message.
 
         Raises:
-            EncodingError: JSON cannot carry it, or the code is not between 100 and 599.
+            EncodingError: JSON cannot carry it, the code is not between 100 and 599, or the progress not between 0
+                and 1.
             FrameTooLarge: over the limit.
         """
         if isinstance(code, bool) or not isinstance(code, int) or not 100 <= code <= 599:
@@ -279,6 +280,8 @@ class Answerer:
             raise EncodingError(f"the reason of a status is text, not {type(reason).__name__}")
         if isinstance(progress, bool) or not isinstance(progress, int | float | None):
             raise EncodingError(f"progress is a number, not {type(progress).__name__}")
+        if progress is not None and not 0 <= progress <= 1:
+            raise EncodingError(f"progress is between 0 and 1, not {progress!r}")
         exchange.seq += 1
         message = Status(
             id=exchange.request.id,
