@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final, Self
 from treaty.client import Client, check_count
 from treaty.driving import present
 from treaty.engine import SKEW_MS, Answerer
-from treaty.errors import ConfigurationError, ForkedError, InvalidSecret
+from treaty.errors import ConfigurationError, ForkedError, InvalidSecret, TreatyError
 from treaty.guard import CAPACITY, Guard
 from treaty.incoming import Incoming
 from treaty.logs import logger
@@ -84,6 +84,8 @@ class Service:
         self._life = threading.RLock()
         self._changing = False
         self._unwanted = False
+        #: Why the service had to stop by itself.
+        self._failure: TreatyError | None = None
         self._running: Serving | None = None
         self._stopped = threading.Event()
         self._client_lock = threading.Lock()
@@ -96,8 +98,7 @@ class Service:
     @property
     def serving(self) -> bool:
         """Whether the service is registered with its transport."""
-        running = self._running
-        return running is not None and running.failure is None
+        return self._running is not None and self._failure is None
 
     @property
     def instance(self) -> str:
@@ -135,7 +136,7 @@ class Service:
                 raise ConfigurationError(f"{self.name} is being started or stopped: start() has no place in there")
             if self._running is not None:
                 return
-            self._changing, self._unwanted = True, False
+            self._changing, self._unwanted, self._failure = True, False, None
             try:
                 self._start()
             finally:
@@ -236,14 +237,14 @@ class Service:
             TreatyError: as :meth:`start` does; or the service had to stop, and its cause says why.
         """
         self.start()
-        running = self._running
         if threading.current_thread() is threading.main_thread():
             self._listen()
         else:
             self._stopped.wait()
-        if running is not None and running.failure is not None:
+        failure = self._failure
+        if failure is not None:
             self.stop()
-            raise running.failure
+            raise failure
 
     def _listen(self) -> None:
         """Wait for a signal or a stop, and see the service stopped."""
@@ -305,7 +306,8 @@ class Service:
         """List the methods."""
         return self._table.describe()
 
-    def _fail(self) -> None:
+    def _fail(self, failure: TreatyError) -> None:
+        self._failure = failure
         try:
             threading.Thread(target=self.stop, name="treaty-service-stop").start()
         except RuntimeError:  # there can be no more threads: whoever runs the service stops it

@@ -69,7 +69,7 @@ class Serving:
         reads_ahead: whether requests are received while every handler is busy, to wait here: right where no other
             worker could take them, since cancellations and pings are then heard as well.
         client: returns the client for nested calls.
-        failed: called once, in any thread, if the service can serve no longer; :attr:`failure` says why.
+        failed: called once, in any thread, if the service can serve no longer, with what says why.
     """
 
     def __init__(
@@ -80,11 +80,9 @@ class Serving:
         concurrency: int,
         reads_ahead: bool,
         client: Callable[[], Client],
-        failed: Callable[[], None],
+        failed: Callable[[TreatyError], None],
     ) -> None:
         self.answerer = answerer
-        #: Why nothing can be served any more, if that is so.
-        self.failure: TreatyError | None = None
         self._failed = failed
         self._reception = Reception(inbox, counts=concurrency > 1)
         self._client = client
@@ -154,12 +152,12 @@ class Serving:
                 return
             closed = isinstance(raised, ClosedError)
             text = "the transport was closed under the service" if closed else "a thread of the service ended"
-            self.failure = (ClosedError if closed else TreatyError)(text)
-            self.failure.__cause__ = raised
+            error = (ClosedError if closed else TreatyError)(text)
+            error.__cause__ = raised
             self._stopping = True
         tell(_LOG, logging.ERROR, "%s, which stops", text, error=raised)
         try:
-            self._failed()
+            self._failed(error)
         except Exception:
             self._reception.close()  # not to be registered and deaf
 

@@ -112,7 +112,7 @@ CHECKS = [
     Check("freshness, for ever", STALE, "if message.ttl > MAX_TTL * 1000:", "if False:", lambda: runs(asks(ttl=2**50))),
     Check("reply address", CHECK, "message.reply != reply_to and", "False and",
           lambda: runs(asks(), reply_to="another line")),
-    Check("replay", CHECK, "if admission is Admission.SEEN:", "if False:", lambda: runs_twice(asks())),
+    Check("replay", CHECK, "if admission is Admission.SEEN and", "if False and", lambda: runs_twice(asks())),
     Check("memory full", CHECK, "if admission is Admission.FULL:", "if False:", runs_when_full),
     Check("redelivered", CHECK, "if redelivered:", "if False:", lambda: runs(asks(), redelivered=True)),
     Check("cancel, audience", CANCEL, "if message.service != self._service:", "if False:",

@@ -505,7 +505,7 @@ def test_a_service_may_be_stopped_by_the_thread_that_starts_or_stops_it(room: Ro
 def test_a_service_whose_transport_is_closed_under_it_stops_and_says_so(
     either_room: Room, caplog: pytest.LogCaptureFixture, main: bool
 ) -> None:
-    service = either_room.serve(Hooked, concurrency=2)
+    service = Hooked(either_room.transport, secret=SECRET, concurrency=2)
     raised: list[BaseException] = []
 
     def run() -> None:
@@ -514,7 +514,12 @@ def test_a_service_whose_transport_is_closed_under_it_stops_and_says_so(
         except ClosedError as error:
             raised.append(error)
 
-    closer = threading.Thread(target=either_room.transport.close)
+    def close() -> None:
+        while not service.serving:
+            pass
+        either_room.transport.close()
+
+    closer = threading.Thread(target=close, daemon=True)
     if main:
         closer.start()
         run()

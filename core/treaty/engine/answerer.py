@@ -164,8 +164,8 @@ class Answerer:
         if verdict := self._stale(message, now):
             return self._answer(exchange, verdict, "freshness", now)
         admission = self._guard.admit(message.id, message.created, message.created + message.ttl, now.wall, now.steady)
-        if admission is Admission.SEEN and (not redelivered or message.id in running):
-            return Dropped("replayed")  # or its answer is to come
+        if admission is Admission.SEEN and (not redelivered or message.id in running):  # or its answer is to come
+            return Dropped("replayed")
         if redelivered:
             lost = ConnectionLost("may have been executed: the worker that had this request died or was cut off")
             return self._answer(exchange, lost, "redelivered", now)
