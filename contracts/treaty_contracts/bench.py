@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import Any, Final, TypeVar
@@ -182,6 +182,22 @@ class Bench(Workbench):
         self.expect.that(delivery is not None, f"{what} arrives at the inbox", came)
         assert delivery is not None
         return delivery
+
+    def queued(self, inbox: Inbox, sent: Sequence[bytes], what: str) -> list[Delivery]:
+        """Return as many deliveries as were queued, settled, which must come; each with a frame that may be wrong.
+
+        Whether they are marked as redelivered is not judged: a broker may not know what an earlier inbox did with what
+        it had fetched. One that is marked and was here before is passed over.
+        """
+        came: list[Delivery] = []
+        while len(came) < len(sent):
+            number = f"{what}, number {len(came) + 1} of {len(sent)},"
+            delivery = self.arrives(inbox, number, marked=True)
+            delivery.settle()
+            known = delivery.frame not in sent or any(delivery.frame == one.frame for one in came)
+            if not (delivery.redelivered and self.guarantees.redelivers and known):
+                came.append(delivery)
+        return came
 
     def _failed(self) -> str:
         """Say how the last call that failed has ended: what it was to send may never have been sent."""

@@ -195,14 +195,13 @@ def queued_requests_survive(bench: Bench) -> None:
             raise
     bench.did(f"served, closed, sent {len(sent)} requests, and served again")
     second = bench.inbox(service)
-    got: list[bytes] = []
-    while len(got) < len(sent):
-        delivery = bench.arrives(second, f"a request that was queued, number {len(got) + 1} of {len(sent)},")
-        got.append(delivery.frame)
-        delivery.settle()
-    bench.expect.judged(judging.exactly_once(sent, got, "the requests that were queued"))
-    if bench.guarantees.ordered:
-        bench.expect.judged(judging.in_order(sent, got, "the requests that were queued"))
+    came = bench.queued(second, sent, "a request that was queued")
+    frames = [delivery.frame for delivery in came]
+    bench.expect.judged(judging.exactly_once(sent, frames, "the requests that were queued"))
+    # One that is marked may have been on its way to the first inbox, and is put back wherever that can be done.
+    fresh = [delivery.frame for delivery in came if not delivery.redelivered]
+    if bench.guarantees.ordered and fresh and len(sent) > 1:
+        bench.expect.judged(judging.in_order(sent, fresh, "the requests that were queued"))
     idle = bench.name()
     never_read, line = bench.inbox(idle, capacity=2), bench.line()
     bench.did("sent two more while an inbox was open that nobody read, closed it, and served again")
@@ -210,9 +209,8 @@ def queued_requests_survive(bench: Bench) -> None:
         line.send(idle, frame, bench.times.arrive)
     never_read.close()
     third = bench.inbox(idle, capacity=2)
-    # Whether they are marked is not judged: a broker may not know what an inbox did with what it had fetched.
-    what = "a request that an inbox was given and nobody read"
-    got = sorted(bench.arrives(third, what, marked=True).frame for _ in range(2))
+    came = bench.queued(third, [b"three", b"four"], "a request that an inbox was given and nobody read")
+    got = sorted(delivery.frame for delivery in came)
     bench.expect.equal(got, [b"four", b"three"], "the requests that an inbox was given and nobody read")
 
 
