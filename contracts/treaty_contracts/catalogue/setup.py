@@ -31,14 +31,13 @@ from treaty_contracts import judging
 from treaty_contracts.aftermath import CLOCKS
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
+from treaty_contracts.catalogue.names import alike
 from treaty_contracts.forking import Child
 from treaty_contracts.registry import QUESTIONS, Level, rule
 
 _SMALLEST_LIMIT: Final = 64 * 1024
 #: Who notices later than that is no help to calls, which have 10 seconds where nothing else is said: that is a ``None``.
 _LATEST: Final = 20.0
-#: Characters of the longest name.
-_LONGEST: Final = 64
 #: Standard output and standard error.
 _STREAMS: Final = (1, 2)
 #: How the names of the limits of a process begin.
@@ -127,16 +126,15 @@ def declaration_is_complete(bench: Bench) -> None:
     sentence="A frame for one service never reaches another one, however alike their names are.",
     intent="Services share brokers and endpoints; names are all that keeps them apart.",
     causes=(
-        "names are cut, lowered or matched as prefixes",
+        "names are cut, read as numbers or matched as prefixes",
         "one queue serves all names",
         "a dash becomes something else",
     ),
-    mutants=("cuts-long-names", "matches-prefixes", "shares-all-names"),
+    mutants=("cuts-long-names", "drops-trailing-zeros", "matches-prefixes", "shares-all-names"),
 )
 def names_are_isolated(bench: Bench) -> None:
     mine = bench.name("a")
-    longest = mine.ljust(_LONGEST - 1, "x")
-    names = (mine, f"{mine}b", f"{mine}-b", f"{mine}_b", mine[:-1], f"{longest}1", f"{longest}2")
+    names = alike(mine)
     inboxes = {name: bench.inbox(name) for name in names}
     *lines, another = [bench.line() for _ in range(3)]
     sent = {name: [f"{name}, {number}".encode() for number in range(2)] for name in names}

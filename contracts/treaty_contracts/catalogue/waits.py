@@ -1,4 +1,4 @@
-"""LINE: how long ``receive`` waits where nothing comes, and that it need not wait for what is there.
+"""LINE and NOTE: how long ``receive`` waits where nothing comes, and that it need not wait for what is there.
 
 No service and no client is involved: what fails here fails below everything else.
 """
@@ -7,6 +7,7 @@ No service and no client is involved: what fails here fails below everything els
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -15,7 +16,7 @@ from treaty import Delivery, Inbox, Line
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
 from treaty_contracts.expect import timed, until
-from treaty_contracts.registry import Level, rule
+from treaty_contracts.registry import Level, Strength, rule
 
 #: Seconds that are waited for nothing: below and above what libraries wait in slices of.
 _TIMEOUTS: Final = (0.0, 0.02, 0.05, 0.15, 0.25)
@@ -75,39 +76,86 @@ def receive_keeps_its_timeout(bench: Bench) -> None:
     sentence="``receive`` with 0 returns what is there: who only looks now and then gets every frame.",
     intent="A program with a loop of its own polls, and must not starve.",
     causes=("0 is taken for not to look", "only who waits reads what has arrived"),
-    mutants=("zero-finds-nothing-at-feeds", "zero-finds-nothing-at-inboxes", "zero-finds-nothing-at-lines"),
+    mutants=("zero-finds-nothing-at-inboxes", "zero-finds-nothing-at-lines"),
     requires=("SETUP-005", "LINE-003"),
 )
 def zero_finds_what_is_there(bench: Bench) -> None:
     service = bench.name()
     inbox, line = bench.inbox(service), bench.line()
-    bench.did("sent, replied and published, and received with 0 again and again, and never with more")
-
-    def looked(end: Line | Inbox, what: str) -> bytes | Delivery:
-        found: list[bytes | Delivery] = []
-
-        def look() -> bool:
-            came = end.receive(0)
-            if came is not None and bench.unmarked(came):
-                found.append(came)
-            return bool(found)
-
-        there = until(look, bench.times.arrive)
-        bench.expect.that(there, f"receive(0) returns {what}", f"None, for {bench.times.arrive:g} s")
-        return found[0]
+    bench.did("sent and replied, and received with 0 again and again, and never with more")
 
     for number in range(bench.profile.rounds):
         line.send(service, b"ask %d" % number, bench.times.arrive)
-        delivery = looked(inbox, "at the inbox a frame that was sent")
+        delivery = _looked(bench, inbox, "at the inbox a frame that was sent")
         assert isinstance(delivery, Delivery)
         bench.expect.equal(delivery.frame, b"ask %d" % number, "what receive(0) returns at the inbox")
         delivery.reply(b"answer %d" % number)
         delivery.settle()
-        came = looked(line, "at the line a frame that was replied")
+        came = _looked(bench, line, "at the line a frame that was replied")
         bench.expect.equal(came, b"answer %d" % number, "what receive(0) returns at the line")
-    if bench.guarantees.notifications:
-        feed = bench.feed(channel := bench.name("c"))
-        bench.transport("service").publish(channel, b"news")
-        heard = looked(feed, "at a subscription what was published")
-        assert isinstance(heard, Delivery)
-        bench.expect.equal(heard.frame, b"news", "what receive(0) returns at a subscription")
+
+
+def _looked(bench: Bench, end: Line | Inbox, what: str) -> bytes | Delivery:
+    """Receive with 0 until something is there, which must come."""
+    found: list[bytes | Delivery] = []
+
+    def look() -> bool:
+        came = end.receive(0)
+        if came is not None and bench.unmarked(came):
+            found.append(came)
+        return bool(found)
+
+    there = until(look, bench.times.arrive)
+    bench.expect.that(there, f"receive(0) returns {what}", f"None, for {bench.times.arrive:g} s")
+    return found[0]
+
+
+@rule(
+    "NOTE-010",
+    level=Level.MUST,
+    needs=("notifications",),
+    sentence="``receive`` of a subscription keeps its timeout, wakes for a notification at once, and finds it with 0.",
+    intent="A program that listens must be able to do something else in time, and to hear of a change soon.",
+    causes=("subscriptions are polled", "the wait of a subscription takes another way than that of a service"),
+    mutants=(
+        "polls-notifications-slowly",
+        "subscription-ignores-timeout",
+        "subscription-returns-early",
+        "zero-finds-nothing-at-feeds",
+    ),
+    strength=Strength.STOCHASTIC,
+    requires=("LINE-003", "LINE-004", "NOTE-001"),
+)
+def subscription_keeps_time(bench: Bench) -> None:
+    transport, channel = bench.transport("service"), bench.name("c")
+    bench.keep(transport.serve(bench.name("p"), 1))
+    feed = bench.feed(channel)
+
+    def silent(timeout: float) -> float:
+        got, took = timed(partial(feed.receive, timeout))
+        bench.expect.equal(got, None, f"receive({timeout:g}) when nothing was published")
+        bench.expect.that(took >= timeout - EARLY, f"receive({timeout:g}): not earlier", f"{took:.4f} s")
+        return took
+
+    def wakes() -> float:
+        took = []
+        for _ in range(bench.profile.rounds + 2):
+            waiting = Aside(partial(feed.receive, bench.times.slack * 2))
+            waiting.begun.wait(bench.times.arrive)
+            published = time.monotonic()
+            transport.publish(channel, b"news")
+            if waiting.result(bench.times.arrive) is None:
+                bench.arrives(feed)
+                return bench.times.slack * 2
+            took.append(waiting.at - published)
+        return min(took)
+
+    bench.did("received where nothing was published; then published while a thread waited, a few times")
+    for timeout in (0.0, 0.05, 0.15):
+        what = f"receive({timeout:g}) of a subscription"
+        bench.expect.promptly(partial(silent, timeout), timeout + bench.times.slack, what)
+    bench.expect.promptly(wakes, bench.times.wake, "from publish to a subscription that waits, the best of a few")
+    transport.publish(channel, b"for who looks")
+    heard = _looked(bench, feed, "at a subscription what was published")
+    assert isinstance(heard, Delivery)
+    bench.expect.equal(heard.frame, b"for who looks", "what receive(0) returns at a subscription")

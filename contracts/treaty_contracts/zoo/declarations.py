@@ -199,7 +199,7 @@ class RedeliversSilently(_Lying):
     lies: ClassVar = {"redelivers": False}
 
 
-@broken("lies-about-max-frame", kills=("LINE-012",), shows="FrameTooLarge")
+@broken("lies-about-max-frame", kills=("LINE-012", "NOTE-001"), shows="FrameTooLarge")
 class LiesAboutMaxFrame(_Lying):
     """It declares a limit that is one byte too high."""
 

@@ -297,6 +297,22 @@ class CutsLongNames(WrappedTransport):
         return _SharedLine(inner, _cut)
 
 
+def _stem(name: str) -> str:
+    stem = name.rstrip("0")
+    return stem if stem.endswith("-") else name
+
+
+@broken("drops-trailing-zeros", kills=("SETUP-003",), shows="AddressInUse", base=complete(competing_workers=False))
+class DropsTrailingZeros(WrappedTransport):
+    """Zeros at the end of a service's name that follow a dash do not count."""
+
+    def serve(self, service: str, capacity: int = 1) -> Inbox:
+        return self.inner.serve(_stem(service), capacity)
+
+    def line(self, inner: Line) -> Line:
+        return _SharedLine(inner, _stem)
+
+
 @broken("matches-prefixes", kills=("SETUP-003",), shows="arrives at the inbox")
 class MatchesPrefixes(WrappedTransport):
     """A request goes to the service with the shortest name that its own name begins with."""

@@ -5,11 +5,13 @@ Each has one defect and no other. It must not know rules.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from typing import Any, ClassVar
 
-from treaty import Delivery, Inbox, Transport, check_name
-from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedTransport
+from treaty import Delivery, Inbox, Line, Transport, TransportError, check_name
+from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
 from treaty_contracts.zoo.animals import broken
 from treaty_contracts.zoo.frames import Crossing, OvertakingInbox
 from treaty_contracts.zoo.waiting import PollingInbox, SlowInbox
@@ -48,7 +50,7 @@ class LosesEveryNthNotification(WrappedTransport):
             self.inner.publish(channel, frame)
 
 
-@broken("loses-large-notifications", kills=("NOTE-001", "LINE-012"), shows="a notification of 65,537 bytes")
+@broken("loses-large-notifications", kills=("NOTE-001",), shows="a notification of 65,537 bytes")
 class LosesLargeNotifications(WrappedTransport):
     """A notification of more than 64 KiB is lost."""
 
@@ -59,7 +61,7 @@ class LosesLargeNotifications(WrappedTransport):
             self.inner.publish(channel, frame)
 
 
-@broken("loses-the-largest-notification", kills=("LINE-012",), shows="a notification of 1,048,576 bytes")
+@broken("loses-the-largest-notification", kills=("NOTE-001",), shows="a notification of 1,048,576 bytes")
 class LosesTheLargestNotification(WrappedTransport):
     """A notification that is as large as is declared is lost."""
 
@@ -70,7 +72,7 @@ class LosesTheLargestNotification(WrappedTransport):
             self.inner.publish(channel, frame)
 
 
-@broken("cuts-large-notifications", kills=("NOTE-001", "LINE-012"), shows="100,000 bytes")
+@broken("cuts-large-notifications", kills=("NOTE-001",), shows="100,000 bytes")
 class CutsLargeNotifications(WrappedTransport):
     """A notification ends after 100,000 bytes."""
 
@@ -117,6 +119,51 @@ class ChannelsMatchPrefixes(WrappedTransport):
 
     def subscribe(self, channel: str) -> Inbox:
         return self.inner.subscribe(channel.rstrip("x"))
+
+
+@broken("channels-drop-zeros", kills=("NOTE-004",), shows="the first frame of the channel")
+class ChannelsDropZeros(WrappedTransport):
+    """Zeros at the end of a channel's name that follow a dash do not count."""
+
+    def publish(self, channel: str, frame: bytes) -> None:
+        self.inner.publish(_without_zeros(channel), frame)
+
+    def subscribe(self, channel: str) -> Inbox:
+        return self.inner.subscribe(_without_zeros(channel))
+
+
+def _without_zeros(name: str) -> str:
+    stem = name.rstrip("0")
+    return stem if stem.endswith("-") else name
+
+
+@broken("publishes-to-services", kills=("NOTE-014",), shows="the frame that arrives next")
+class PublishesToServices(WrappedTransport):
+    """What is published arrives at the service of that name as well."""
+
+    def publish(self, channel: str, frame: bytes) -> None:
+        self.inner.publish(channel, frame)
+        with suppress(TransportError), self.inner.dial() as line:
+            line.send(channel, frame, 0)
+
+
+class _AnnouncingLine(WrappedLine):
+    def __init__(self, inner: Line, publish: Callable[[str, bytes], None]) -> None:
+        super().__init__(inner)
+        self._publish = publish
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        self.inner.send(service, frame, timeout)
+        with suppress(TransportError):
+            self._publish(service, frame)
+
+
+@broken("sends-to-subscribers", kills=("NOTE-014",), shows="what a subscriber gets while a service has the name")
+class SendsToSubscribers(WrappedTransport):
+    """What is sent to a service arrives at the subscribers of a channel of that name as well."""
+
+    def line(self, inner: Line) -> Line:
+        return _AnnouncingLine(inner, self.inner.publish)
 
 
 class _Registered(WrappedInbox):

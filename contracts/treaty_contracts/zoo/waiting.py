@@ -326,7 +326,7 @@ class ZeroFindsNothingAtInboxes(WrappedTransport):
         return _BlindInbox(inner)
 
 
-@broken("zero-finds-nothing-at-feeds", kills=("LINE-018",), shows="receive(0) returns at a subscription")
+@broken("zero-finds-nothing-at-feeds", kills=("NOTE-010",), shows="receive(0) returns at a subscription")
 class ZeroFindsNothingAtFeeds(WrappedTransport):
     """A timeout of 0 at a subscription means not to look."""
 
