@@ -138,13 +138,13 @@ class Service:
                 return
             self._changing, self._unwanted, self._failure = True, False, None
             try:
-                self._start()
+                self._start_serving()
             finally:
                 self._changing = False
             if self._unwanted:  # somebody has called stop() meanwhile, who could not wait for the start
                 self.stop()
 
-    def _start(self) -> None:
+    def _start_serving(self) -> None:
         if self._owned and self._transport.closed:
             self._transport, _ = open_transport(self._url)  # it was stopped before
         self._table = HandlerTable.of(self)
@@ -177,7 +177,7 @@ class Service:
                     concurrency=self._concurrency,
                     reads_ahead=reads_ahead,
                     client=self._nested_client,
-                    failed=self._fail,
+                    failed=self._serving_failed,
                 )
             except BaseException:
                 inbox.close()
@@ -238,7 +238,7 @@ class Service:
         """
         self.start()
         if threading.current_thread() is threading.main_thread():
-            self._listen()
+            self._await_end()
         else:
             self._stopped.wait()
         failure = self._failure
@@ -246,7 +246,7 @@ class Service:
             self.stop()
             raise failure
 
-    def _listen(self) -> None:
+    def _await_end(self) -> None:
         """Wait for a signal or a stop, and see the service stopped."""
         signals: deque[int] = deque()
         arrived = threading.Event()
@@ -306,7 +306,7 @@ class Service:
         """List the methods."""
         return self._table.describe()
 
-    def _fail(self, failure: TreatyError) -> None:
+    def _serving_failed(self, failure: TreatyError) -> None:
         self._failure = failure
         try:
             threading.Thread(target=self.stop, name="treaty-service-stop").start()
