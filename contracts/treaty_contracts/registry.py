@@ -73,7 +73,7 @@ class Level(Enum):
 class Strength(Enum):
     """How sure a rule is to find what it looks for."""
 
-    #: A violation is always found.
+    #: It does the same each time: a violation is found if it shows with the values that are tried.
     DETERMINISTIC = "deterministic"
     #: Drawn cases or threads are involved: a violation is found with a probability that is measured.
     STOCHASTIC = "stochastic"

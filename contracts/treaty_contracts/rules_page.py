@@ -46,7 +46,7 @@ TITLES: Final = {
     "STORE": "what keeps the objects of a storage service, judged by itself",
 }
 _STRENGTHS: Final = {
-    Strength.DETERMINISTIC: "deterministic: a violation is always found",
+    Strength.DETERMINISTIC: "deterministic: it does the same each time, and sees what goes wrong with the values that it tries",
     Strength.STOCHASTIC: "stochastic: cases are drawn or threads are involved; how often it finds a violation is measured",
     Strength.REVIEW: "review only: no test can tell, somebody has to read the code",
 }

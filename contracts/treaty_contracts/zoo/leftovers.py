@@ -185,3 +185,21 @@ class SeedsTheProgram(WrappedTransport):
     def dial(self) -> Line:
         random.seed(1)
         return self.inner.dial()
+
+
+class _CopyingLine(WrappedLine):
+    def __init__(self, inner: Line) -> None:
+        super().__init__(inner)
+        self._sent: list[bytearray] = []
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        self.inner.send(service, frame, timeout)
+        self._sent.append(bytearray(frame[:1024]))
+
+
+@broken("keeps-some-of-each", kills=("LIFE-026",), shows="bytes more that Python holds")
+class KeepsSomeOfEach(WrappedTransport):
+    """A line keeps the first KiB of every frame that it has sent."""
+
+    def line(self, inner: Line) -> Line:
+        return _CopyingLine(inner)
