@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from treaty import AddressInUse, ConnectionLost, ForkedError, Inbox, Resource, TransportError, Unavailable
 from treaty_contracts import judging
@@ -22,6 +22,11 @@ from treaty_contracts.bench import Bench
 from treaty_contracts.expect import until
 from treaty_contracts.forking import Child
 from treaty_contracts.registry import Level, rule
+
+#: Where Linux keeps shared memory that has a name.
+_SHARED: Final = Path("/dev/shm")
+#: How often it is looked whether something is left among what others leave.
+_TRIES: Final = 3
 
 
 def _ask(bench: Bench, service: str, frame: bytes) -> Callable[[], str | None]:
@@ -198,10 +203,10 @@ def forked_child(bench: Bench) -> None:
 @rule(
     "LIFE-018",
     level=Level.MUST,
-    sentence="After close no file is left in the temporary or the working directory, and no child process.",
+    sentence="After close no file is left in the temporary or the working directory, no shared memory and no child process.",
     intent="What a program leaves behind each time fills a disk or a process table in the end.",
     causes=("a socket or lock file is not removed", "a helper process is not waited for"),
-    mutants=("leaves-a-child", "leaves-a-file"),
+    mutants=("leaves-a-child", "leaves-a-file", "leaves-shared-memory"),
 )
 def no_file_and_no_child_is_left(bench: Bench) -> None:
     def live() -> None:
@@ -227,7 +232,12 @@ def no_file_and_no_child_is_left(bench: Bench) -> None:
         try:
             tempfile.tempdir = os.environ["TMPDIR"] = str(places[0])
             os.chdir(places[1])
-            live()
+            for _ in range(_TRIES):  # others come and go there as well: what a transport leaves it leaves each time
+                known = _shared()
+                live()
+                shared = _shared() - known
+                if not shared:
+                    break
         finally:
             os.chdir(home)
             tempfile.tempdir = temporary
@@ -235,8 +245,14 @@ def no_file_and_no_child_is_left(bench: Bench) -> None:
             os.environ.update({} if variable is None else {"TMPDIR": variable})
         files = Counter(f"{place.name} file {path.relative_to(place)}" for place in places for path in place.rglob("*"))
         bench.expect.judged(judging.nothing_new(Counter(), files, "in the temporary and the working directory"))
+    bench.expect.judged(judging.nothing_new(Counter(), shared & _shared(), "in shared memory"))
     until(lambda: not _children() - before, bench.times.slack)
     bench.expect.judged(judging.nothing_new(before, _children(), "of child processes"))
+
+
+def _shared() -> Counter[str]:
+    """Return the names of the pieces of shared memory, where the system lists them."""
+    return Counter(path.name for path in _SHARED.iterdir()) if _SHARED.is_dir() else Counter()
 
 
 @rule(

@@ -168,8 +168,8 @@ def names_are_isolated(bench: Bench) -> None:
         "dies-in-a-thread",
         "prints",
         "sets-a-handler",
-        "opens-new-files-to-all",
-        "stops-the-collector",
+        "hides-new-files",
+        "changes-turns",
         "seeds-the-program",
     ),
 )

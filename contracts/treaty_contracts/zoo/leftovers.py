@@ -5,7 +5,6 @@ Each has one defect and no other. It must not know rules.
 
 from __future__ import annotations
 
-import gc
 import os
 import random
 import signal
@@ -21,6 +20,8 @@ from treaty_contracts.zoo.animals import broken
 
 #: After how many lines a transport is taken for one at which somebody dials again and again.
 _OFTEN = 3
+#: Where Linux keeps shared memory that has a name.
+_SHARED = Path("/dev/shm")
 
 
 @broken("leaves-a-file", kills=("LIFE-018",), shows="temporary file")
@@ -42,6 +43,20 @@ class LeavesAChild(WrappedTransport):
     def __init__(self, inner: Transport) -> None:
         super().__init__(inner)
         os.posix_spawnp("sleep", ["sleep", "5"], dict(os.environ))
+
+
+@broken("leaves-shared-memory", kills=("LIFE-018",), shows="shared memory")
+class LeavesSharedMemory(WrappedTransport):
+    """Each line leaves a piece of shared memory behind."""
+
+    def dial(self) -> Line:
+        # As above; and since processes end in many ways, it is somebody else who clears up.
+        if _SHARED.is_dir() and Path(tempfile.gettempdir()).parent.name.startswith("contract-"):
+            handle, name = tempfile.mkstemp(prefix="treaty-zoo-", dir=_SHARED)
+            os.close(handle)
+            later = "(sleep 5; rm -f $0) < /dev/null > /dev/null 2>&1 &"
+            os.waitpid(os.posix_spawnp("sh", ["sh", "-c", later, name], dict(os.environ)), 0)
+        return self.inner.dial()
 
 
 class _AgelessLine(WrappedLine):
@@ -160,21 +175,21 @@ class SetsAHandler(WrappedTransport):
             signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
-@broken("opens-new-files-to-all", kills=("SETUP-004",), shows="the mask of new files")
-class OpensNewFilesToAll(WrappedTransport):
-    """Whoever dials has every new file of the program readable and writable by all."""
+@broken("hides-new-files", kills=("SETUP-004",), shows="the mask of new files")
+class HidesNewFiles(WrappedTransport):
+    """Whoever dials has every new file of the program hidden from others."""
 
     def dial(self) -> Line:
-        os.umask(0)
+        os.umask(0o077)
         return self.inner.dial()
 
 
-@broken("stops-the-collector", kills=("SETUP-004",), shows="whether garbage is collected")
-class StopsTheCollector(WrappedTransport):
-    """Whoever dials has the garbage collector of the program stopped."""
+@broken("changes-turns", kills=("SETUP-004",), shows="how often threads take turns")
+class ChangesTurns(WrappedTransport):
+    """Whoever dials has the threads of the program take turns more often."""
 
     def dial(self) -> Line:
-        gc.disable()
+        sys.setswitchinterval(0.004)
         return self.inner.dial()
 
 
