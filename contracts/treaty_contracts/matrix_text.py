@@ -13,6 +13,8 @@ from typing import Final
 from treaty_contracts.matrix import LEGEND, SIGNS, Mark, Matrix, about, harmless
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]|#~])")
+#: A name in a sentence, as docstrings write it: nothing that could end the code, the cell or the page.
+_CODE: Final = re.compile(r"``(\w[\w.,()= -]*)``", re.ASCII)
 _TOLD: Final = frozenset({Mark.VIOLATED, Mark.KNOWN, Mark.ERROR})
 
 
@@ -50,7 +52,7 @@ def _table(made: Matrix) -> Iterator[str]:
     for row in made.rows:
         cells = " | ".join(SIGNS[cell.mark] for cell in row.cells)
         late = " (provisional)" if row.provisional else ""
-        yield f"| {row.id} | {row.level}{late} | {cells} | {_escaped(row.sentence)} |"
+        yield f"| {row.id} | {row.level}{late} | {cells} | {_sentence(row.sentence)} |"
     yield ""
 
 
@@ -67,5 +69,15 @@ def _stories(made: Matrix) -> Iterator[str]:
                 yield ""
 
 
+def _sentence(text: str) -> str:
+    """Return a sentence with its names as code; whatever else stands between such quotes is escaped with the rest."""
+    parts = _CODE.split(" ".join(text.split()))
+    return "".join(f"`{part}`" if number % 2 else _spelled(part) for number, part in enumerate(parts))
+
+
 def _escaped(text: str) -> str:
-    return html.escape(_SPECIAL.sub(r"\\\1", " ".join(text.split())), quote=False)
+    return _spelled(" ".join(text.split()))
+
+
+def _spelled(text: str) -> str:
+    return html.escape(_SPECIAL.sub(r"\\\1", text), quote=False)

@@ -13,7 +13,7 @@ from treaty_contracts import Status, rules
 from treaty_contracts.baseline import Known
 from treaty_contracts.matrix import LEGEND, SIGNS, Mark, Matrix, declared, matrix
 from treaty_contracts.matrix_page import page
-from treaty_contracts.matrix_text import markdown
+from treaty_contracts.matrix_text import _sentence, markdown
 from treaty_contracts.report import Report
 
 MakeReport = Callable[..., Report]
@@ -115,6 +115,14 @@ def test_the_markdown_has_every_rule_and_the_failures(made: Matrix) -> None:
     text = markdown(made)
     assert all(f"\n| {rule.id} |" in text for rule in rules())
     assert text.count("<details>") == text.count("</details>") == 3
+
+
+def test_names_in_a_sentence_are_code_and_nothing_else_is(made: Matrix) -> None:
+    text = markdown(made)
+    assert "| `receive` returns None when its timeout is over" in text
+    rows = [line for line in text.splitlines() if re.match(r"\| [A-Z]+-", line)]
+    assert not [row for row in rows if "\\`" in row]
+    assert _sentence("``a|b`` ``<b>`` *x*\n``ok``") == r"\`\`a\|b\`\` \`\`&lt;b&gt;\`\` \*x\* `ok`"
 
 
 def test_a_target_that_could_not_be_judged_is_shown(report: MakeReport) -> None:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from treaty.cli.screen import out
 from treaty_contracts.cli.asked import asked
+from treaty_contracts.cli.exits import READING
 from treaty_contracts.registry import REQUIREMENT_SETS, Rule, Strength, counterpart, refusal, required
 from treaty_contracts.rules_page import alone_by_pytest, strength
 from treaty_contracts.zoo import mutants_of
@@ -20,6 +21,8 @@ from treaty_contracts.zoo import mutants_of
 EXAMPLES: Final = """\
 treaty explain CALL-003
 treaty explain REFUSE-ORDERED"""
+#: Our own exit codes, for the help.
+EXITS: Final = READING
 
 
 def explain(

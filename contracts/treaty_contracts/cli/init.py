@@ -15,11 +15,14 @@ from rich.text import Text
 
 from treaty import ConfigurationError
 from treaty.cli.screen import out
+from treaty_contracts.cli.exits import READING
 from treaty_contracts.templates import about, module_of, written
 
 EXAMPLES: Final = """\
 treaty init my_package
 treaty init my_package:make_transport --directory contract"""
+#: Our own exit codes, for the help.
+EXITS: Final = READING
 
 
 def init(

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from treaty import ConfigurationError
 from treaty.cli.screen import out
+from treaty_contracts.cli.exits import READING
 from treaty_contracts.cli.screen import clean
 from treaty_contracts.matrix import gather
 from treaty_contracts.matrix import matrix as side_by_side
@@ -24,6 +25,8 @@ EXAMPLES: Final = """\
 treaty matrix reports/*.json --html matrix.html
 treaty matrix tcp.json redis.json --markdown docs/matrix.md
 treaty matrix report.json"""
+#: Our own exit codes, for the help.
+EXITS: Final = READING
 
 
 def matrix(

@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from treaty.cli.screen import out, show_json
+from treaty_contracts.cli.exits import READING
 from treaty_contracts.registry import FAMILIES, REQUIREMENT_SETS, Strength, every_rule, required
 from treaty_contracts.rules_page import TITLES, described
 
@@ -19,6 +20,8 @@ EXAMPLES: Final = """\
 treaty rules
 treaty rules --family CALL
 treaty rules --json"""
+#: Our own exit codes, for the help.
+EXITS: Final = READING
 
 
 def rules(

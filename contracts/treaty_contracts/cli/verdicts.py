@@ -78,9 +78,15 @@ def show_verdict(console: Console, report: Report) -> None:
         console.print(Text.assemble((f"{title:<12}", "bold"), clean(text)), soft_wrap=True)
     code = summary.exit_code
     word = (summary.word.value.upper(), _STYLES.get(summary.word, "bold red"))
+    # It does not decide, and is not to be overlooked.
+    hint = f", {summary.should.violated} SHOULD violated" if code == 0 and summary.should.violated else ""
     console.print(
         Text.assemble(
-            (f"{'verdict':<12}", "bold"), word, f"{summary.by_own_word}  (exit code {int(code)}: {MEANINGS[code]})"
+            (f"{'verdict':<12}", "bold"),
+            word,
+            summary.by_own_word,
+            (hint, "yellow"),
+            f"  (exit code {int(code)}: {MEANINGS[code]})",
         ),
         soft_wrap=True,
     )
