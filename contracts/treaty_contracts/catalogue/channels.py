@@ -72,11 +72,15 @@ def subscribed_on_return(bench: Bench) -> None:
         bench.expect.judged(judging.complete(frames, got, "what a subscriber gets"))
     feed = bench.feed(channel := bench.name("c"))
     bench.did("published frames of more than 64 KiB, one after the other, as far as they are declared")
+    before = b""
     for size in (*large_sizes(bench), bench.guarantees.max_frame):
         frame = bench.random.randbytes(size)
         publish(channel, frame)
-        bench.expect.equal(_next(bench, feed, f"a notification of {size:,} bytes"), frame, "what was published")
+        while (came := _next(bench, feed, f"a notification of {size:,} bytes")) == before:
+            pass  # what comes too often is for another rule
+        bench.expect.equal(came, frame, "what was published")
         bench.trace.restart()  # which would keep them
+        before = frame
 
 
 @rule(

@@ -155,7 +155,8 @@ def subscription_keeps_time(bench: Bench) -> None:
         what = f"receive({timeout:g}) of a subscription"
         bench.expect.promptly(partial(silent, timeout), timeout + bench.times.slack, what)
     bench.expect.promptly(wakes, bench.times.wake, "from publish to a subscription that waits, the best of a few")
-    transport.publish(channel, b"for who looks")
-    heard = _looked(bench, feed, "at a subscription what was published")
+    looking = bench.feed(other := bench.name("c"))
+    transport.publish(other, b"for who looks")
+    heard = _looked(bench, looking, "at a subscription what was published")
     assert isinstance(heard, Delivery)
     bench.expect.equal(heard.frame, b"for who looks", "what receive(0) returns at a subscription")
