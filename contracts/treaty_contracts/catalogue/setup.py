@@ -38,6 +38,8 @@ from treaty_contracts.registry import QUESTIONS, Level, rule
 _SMALLEST_LIMIT: Final = 64 * 1024
 #: Who notices later than that is no help to calls, which have 10 seconds where nothing else is said: that is a ``None``.
 _LATEST: Final = 20.0
+#: To how many services a line sends where names are compared.
+_ON_A_LINE: Final = 10
 #: Standard output and standard error.
 _STREAMS: Final = (1, 2)
 #: How the names of the limits of a process begin.
@@ -136,12 +138,16 @@ def names_are_isolated(bench: Bench) -> None:
     mine = bench.name("a")
     names = alike(mine)
     inboxes = {name: bench.inbox(name) for name in names}
-    *lines, another = [bench.line() for _ in range(3)]
     sent = {name: [f"{name}, {number}".encode() for number in range(2)] for name in names}
-    bench.did(f"served {', '.join(names)}; sent a frame to each from one line, and another one from the next")
-    for number, line in enumerate(lines):
-        for name in names:
-            line.send(name, sent[name][number], bench.times.arrive)
+    bench.did(f"served {', '.join(names)}; sent a frame to each from one line or two, and another one from others")
+    # Not many from each line: what a line loses or doubles is for another rule.
+    ways = [names[at : at + _ON_A_LINE] for at in range(0, len(names), _ON_A_LINE)]
+    for number in range(2):
+        for way in ways:
+            line = bench.line()
+            for name in way:
+                line.send(name, sent[name][number], bench.times.arrive)
+    others = {name: line for way in ways for line in [bench.line()] for name in way}
     for name, inbox in inboxes.items():
         got = []
         for _ in range(2):
@@ -149,7 +155,7 @@ def names_are_isolated(bench: Bench) -> None:
             got.append(delivery.frame)
             delivery.settle()
         bench.expect.judged(judging.isolated(sent, {name: got}, f"what the inbox of {name!r} gets"))
-        bench.round_trip(another, inbox, name)
+        bench.round_trip(others[name], inbox, name)
 
 
 @rule(
