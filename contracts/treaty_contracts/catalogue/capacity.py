@@ -36,7 +36,7 @@ _ROOMS: Final = (1, 3, 5, 8)
         "settle-twice-counts-twice",
         "settling-wakes-nobody",
     ),
-    requires=("SETUP-003", "LINE-004"),
+    requires=("SETUP-003", "LINE-004", "INBOX-001", "LINE-006"),
 )
 def capacity_is_kept(bench: Bench) -> None:
     service = bench.name()

@@ -36,7 +36,7 @@ _NO_NAME = "No Name"
         "a connection is made for each attempt, and kept",
     ),
     mutants=("keeps-one-for-each-bad-name", "keeps-one-for-each-large-frame"),
-    requires=("LINE-010", "LINE-012", "LIFE-004", "LIFE-008"),
+    requires=("LINE-010", "LINE-012", "LIFE-004", "LIFE-008", "LINE-003"),
 )
 def refusals_leave_nothing(bench: Bench) -> None:
     near, far = bench.open("client"), bench.open("service")

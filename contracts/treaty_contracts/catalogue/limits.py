@@ -184,7 +184,7 @@ _WAKING: Final = 0.1
 @rule(
     "LINE-017",
     level=Level.MUST,
-    requires=("SETUP-005", "LINE-001", "LINE-003"),
+    requires=("SETUP-005", "LINE-001", "LINE-003", "INBOX-004"),
     sentence="While nobody reads, ``send`` keeps its timeout, and each frame arrives later or comes back as Unavailable, "
     "never both and never neither.",
     intent="Whoever is told that a frame was certainly not delivered sends it again; who is told nothing relies on it.",

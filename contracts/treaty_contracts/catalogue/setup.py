@@ -125,6 +125,7 @@ def declaration_is_complete(bench: Bench) -> None:
 @rule(
     "SETUP-003",
     level=Level.MUST,
+    requires=("SETUP-005",),
     sentence="A frame for one service never reaches another one, however alike their names are.",
     intent="Services share brokers and endpoints; names are all that keeps them apart.",
     causes=(
