@@ -105,7 +105,7 @@ def _comes_back(bench: Bench, line: Line, service: str, frame: bytes, limit: flo
 )
 def many_threads_send(bench: Bench) -> None:
     service = bench.name()
-    inbox, line, turns = bench.inbox(service, capacity=10_000), bench.line(), bench.profile.burst
+    inbox, line, turns = bench.inbox(service, capacity=2 * _SMALL_ONES), bench.line(), bench.profile.burst
     shares = [
         # Small ones, and among them some that no buffer takes in one piece where several are under way.
         [b"%d:%d:" % (sender, number) + b"x" * (number * 37 if number % 4 else LARGE) for number in range(turns)]
@@ -184,7 +184,7 @@ _WAKING: Final = 0.1
 @rule(
     "LINE-017",
     level=Level.MUST,
-    requires=("SETUP-005", "LINE-001", "LINE-003", "INBOX-004"),
+    requires=("SETUP-005", "LINE-001", "LINE-003"),
     sentence="While nobody reads, ``send`` keeps its timeout, and each frame arrives later or comes back as Unavailable, "
     "never both and never neither.",
     intent="Whoever is told that a frame was certainly not delivered sends it again; who is told nothing relies on it.",
@@ -198,7 +198,7 @@ _WAKING: Final = 0.1
 )
 def unavailable_is_certain(bench: Bench) -> None:
     service = bench.name()
-    inbox, line = bench.inbox(service, capacity=10_000), bench.line()
+    inbox, line = bench.inbox(service, capacity=2 * _SMALL_ONES), bench.line()
     bench.did("sent many frames of 8 KiB while nobody read, or until some were refused, and read all; and small ones")
     affordable = int(2 * bench.profile.budget * bench.target.time_scale / max(bench.pace, 1e-6))
     for size, count in ((8192, _LARGE_ONES), (64, _SMALL_ONES)):

@@ -313,7 +313,7 @@ class DropsTrailingZeros(WrappedTransport):
         return _SharedLine(inner, _stem)
 
 
-@broken("matches-prefixes", kills=("SETUP-003",), shows="arrives at the inbox")
+@broken("matches-prefixes", kills=("SETUP-003",), shows="of another")
 class MatchesPrefixes(WrappedTransport):
     """A request goes to the service with the shortest name that its own name begins with."""
 

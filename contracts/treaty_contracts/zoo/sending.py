@@ -126,7 +126,7 @@ class _LateLine(_CrowdedLine):
         raise Unavailable(f"{service!r} has no room", frame=frame)
 
 
-@broken("refuses-late", kills=("LINE-017",), shows="s where there is no room: within")
+@broken("refuses-late", kills=("LINE-017",), shows="send with 0")
 class RefusesLate(_Crowded):
     """Where ten requests wait, a large one that may wait a little is Unavailable 0.4 s after its time is over."""
 
