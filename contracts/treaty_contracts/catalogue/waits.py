@@ -151,7 +151,7 @@ def subscription_keeps_time(bench: Bench) -> None:
         return min(took)
 
     bench.did("received where nothing was published; then published while a thread waited, a few times")
-    for timeout in (0.0, 0.05, 0.15):
+    for timeout in (0.0, 0.05, 0.05, 0.05, 0.15):  # one alone may be late enough for what ended early not to show
         what = f"receive({timeout:g}) of a subscription"
         bench.expect.promptly(partial(silent, timeout), timeout + bench.times.slack, what)
     bench.expect.promptly(wakes, bench.times.wake, "from publish to a subscription that waits, the best of a few")

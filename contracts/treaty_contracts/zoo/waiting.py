@@ -158,7 +158,7 @@ class ReturnsEarlyFromLongWaits(_Both):
 
 
 def _little_less(timeout: float) -> float:
-    return timeout - 0.003 if timeout > 0.01 else timeout
+    return timeout - 0.01 if timeout > 0.02 else timeout
 
 
 class _LittleEarlyInbox(WrappedInbox):
@@ -168,7 +168,7 @@ class _LittleEarlyInbox(WrappedInbox):
 
 @broken("returns-a-little-early", kills=("LINE-003",), shows="at the inbox: not earlier")
 class ReturnsALittleEarly(WrappedTransport):
-    """The inbox of a service gives up 3 ms early."""
+    """The inbox of a service gives up 10 ms early."""
 
     def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - all alike
         return _LittleEarlyInbox(inner)
@@ -176,7 +176,7 @@ class ReturnsALittleEarly(WrappedTransport):
 
 @broken("subscription-returns-early", kills=("NOTE-010",), shows="not earlier")
 class SubscriptionReturnsEarly(WrappedTransport):
-    """A subscription gives up 3 ms early."""
+    """A subscription gives up 10 ms early."""
 
     def feed(self, inner: Inbox, channel: str) -> Inbox:  # noqa: ARG002 - all alike
         return _LittleEarlyInbox(inner)
