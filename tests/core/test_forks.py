@@ -222,6 +222,7 @@ PROGRAM = """
 import multiprocessing, os, signal, sys, time
 from threading import Thread
 from treaty import Client, Service
+from treaty_contracts.expect import until
 from treaty_memory import MemoryTransport
 
 SECRET = "an example of a secret, long enough"
@@ -244,8 +245,7 @@ class Slow(Service):
             pool.map(time.sleep, [60, 60])
 
 def call():
-    while not service.serving:
-        time.sleep(0.01)
+    assert until(lambda: service.serving, 10)
     with Client(transport, secret=SECRET, timeout=60) as client:
         print(client.call("slow.terminate"), flush=True)
         try:

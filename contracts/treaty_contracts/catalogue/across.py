@@ -14,7 +14,7 @@ from typing import Any
 from treaty import AddressInUse, Delivery, Inbox, Transport
 from treaty_contracts import judging
 from treaty_contracts.bench import Bench
-from treaty_contracts.expect import until
+from treaty_contracts.catalogue.processes import served_again
 from treaty_contracts.forking import Child
 from treaty_contracts.registry import Level, rule
 
@@ -168,7 +168,7 @@ def redelivered_after_a_kill(bench: Bench) -> None:
     line.send(service, b"taken", bench.times.arrive)
     peer.did("takes the request")
     peer.close()
-    again = bench.arrives(_served(bench, service), "what a process that was killed had taken", marked=True)
+    again = bench.arrives(served_again(bench, service), "what a process that was killed had taken", marked=True)
     bench.expect.equal(again.frame, b"taken", "what a process that was killed had taken")
     bench.expect.that(again.redelivered, "marked as redelivered, as it may have run", "redelivered is False")
     again.settle()
@@ -229,20 +229,3 @@ def _new(bench: Bench, inbox: Inbox) -> Delivery | None:
         delivery.settle()
         delivery = inbox.receive(bench.times.arrive)
     return delivery
-
-
-def _served(bench: Bench, service: str) -> Inbox:
-    """Serve what a process served that was killed: it may take a moment until that is known."""
-    inboxes: list[Inbox] = []
-    taken: list[AddressInUse] = []
-
-    def serves() -> bool:
-        try:
-            inboxes.append(bench.inbox(service))
-        except AddressInUse as error:
-            taken.append(error)
-        return bool(inboxes)
-
-    again = until(serves, bench.times.slack)
-    bench.expect.that(again, "serve of what a killed process served", repr(taken[-1:]))
-    return inboxes[0]

@@ -285,24 +285,13 @@ def served_again_after_a_kill(bench: Bench) -> None:
         os.close(end)
         bench.expect.that(os.read(ready, 1), "the child serves", "it does not")
         child.kill()
-        taken: list[AddressInUse] = []
-        inboxes: list[Inbox] = []
-
-        def serves() -> bool:
-            try:
-                inboxes.append(bench.inbox(service))
-            except AddressInUse as error:
-                taken.append(error)
-            return bool(inboxes)
-
-        again = until(serves, bench.times.slack)
-        bench.expect.that(again, "serve of what a killed process served", repr(taken[-1:]))
+        inbox = served_again(bench, service)
         line = bench.line()
 
         def arrives() -> bool:
             with suppress(Unavailable, ConnectionLost):  # it may take a moment until everybody knows
                 line.send(service, b"again", bench.times.brief)
-            return _answered(inboxes[0], b"again")
+            return _answered(inbox, b"again")
 
         bench.expect.that(until(arrives, arrive), "a frame arrives there", f"nothing in {arrive:g} s")
     finally:
@@ -339,3 +328,20 @@ def _how(use: Callable[[], Any]) -> str:
     except Exception as raised:  # its class is the report
         return type(raised).__name__
     return "nothing"
+
+
+def served_again(bench: Bench, service: str) -> Inbox:
+    """Serve what a process served that was killed: it may take a moment until that is known."""
+    inboxes: list[Inbox] = []
+    taken: list[AddressInUse] = []
+
+    def serves() -> bool:
+        try:
+            inboxes.append(bench.inbox(service))
+        except AddressInUse as error:
+            taken.append(error)
+        return bool(inboxes)
+
+    again = until(serves, bench.times.slack)
+    bench.expect.that(again, "serve of what a killed process served", repr(taken[-1:]))
+    return inboxes[0]
