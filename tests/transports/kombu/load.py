@@ -7,8 +7,9 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from treaty import Client, Incoming, Service, TreatyError
+from treaty import Client, Incoming, Pending, Service, TreatyError
 
 from .outside import eventually, seconds
 
@@ -20,15 +21,22 @@ TIMEOUT, GRACE = 2.0, 1.2
 class Echo(Service):
     name = "echo"
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.released = threading.Event()
+
     def on_echo(self, message: Incoming, text: str) -> str:
         return text
+
+    def on_hold(self, message: Incoming) -> None:
+        self.released.wait()
 
 
 class Load:
     """Calls without end; what became of them, and how long each took."""
 
-    def __init__(self, client: Client) -> None:
-        self.client = client
+    def __init__(self, service: Echo, client: Client) -> None:
+        self.service, self.client = service, client
         #: Seconds of each call, by what became of it: "served" or the name of an error.
         self.outcomes: defaultdict[str, list[float]] = defaultdict(list)
         self._stopped = threading.Event()
@@ -51,6 +59,14 @@ class Load:
             return type(error).__name__
         return "served"
 
+    @contextmanager
+    def held(self) -> Iterator[Pending]:
+        """A call that is not answered in here."""
+        try:
+            yield self.client.send("echo.hold", timeout=30)
+        finally:
+            self.service.released.set()
+
     def serves(self) -> bool:
         """Whether a call is answered now."""
         return self._call() == "served"
@@ -64,10 +80,10 @@ class Load:
 @contextmanager
 def under_load(url: str) -> Iterator[Load]:
     """A service and calls to it. In the end it serves again in time, no call was late, and closing takes no time."""
-    service = Echo(url, secret=_SECRET, concurrency=4)
+    service = Echo(url, secret=_SECRET, concurrency=5)
     service.start()
     client = Client(url, secret=_SECRET)
-    load = Load(client)
+    load = Load(service, client)
     try:
         eventually(load.serves)
         yield load
