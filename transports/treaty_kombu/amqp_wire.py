@@ -19,6 +19,8 @@ from .settings import Settings
 
 #: Under TLS the socket may be readable with nothing in it for us: how long we look before we wait for it again.
 _LOOK: Final = 0.05
+#: Look at what is there and leave it there.
+_PEEK: Final = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 #: How many notifications the broker sends ahead to one subscriber.
 _FEED_AHEAD: Final = 100
 #: Seconds that a broker is given to say goodbye as well: it removes what is ours all the same, if later.
@@ -91,6 +93,8 @@ class Wire:
         try:
             self._sock.settimeout(None)
             self._look: Final = _LOOK if settings.tls else None
+            # Or the driver would look for the broker's alarms before each message, which the link does anyway.
+            self._raw.client_properties.get("capabilities", {})["connection.blocked"] = False
             self.channel = self._driver.create_channel(self._raw)
         except BaseException:
             self.kill()
@@ -119,9 +123,11 @@ class Wire:
         if isinstance(self._sock, ssl.SSLSocket):
             return self.buffered() or readable(self.fileno())
         try:
-            self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            self._sock.recv(1, _PEEK)
         except BlockingIOError:
             return False
+        except OSError:  # reading will say so
+            return True
         return True
 
     # ---- what is declared ----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import select
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Final
 
 from treaty import ClosedError, ConnectionLost, Guarantees, Unavailable
@@ -73,11 +73,9 @@ class AmqpLink(Link):
         with self._turn(self.settings.connect_timeout):
             self._connect(self.settings.connect_timeout)
 
-    @contextmanager
-    def _turn(self, timeout: float) -> Iterator[None]:
+    def _turn(self, timeout: float) -> AbstractContextManager[None]:
         """Hold the lock, or raise ``Unavailable``."""
-        with held(self._lock, max(timeout, _TURN), self.settings.shown):
-            yield
+        return held(self._lock, max(timeout, _TURN), self.settings.shown)
 
     def _connect(self, timeout: float) -> Wire:
         """The wire, made now if there is none, else ``Unavailable``. With the lock held."""
@@ -171,7 +169,7 @@ class AmqpLink(Link):
         queue = self.settings.service_queue(service)
         deadline = time.monotonic() + timeout
         with self._turn(timeout):
-            with suppress(Exception), self._whole():
+            with suppress(Exception):  # a loss is told by receive
                 self._catch_up()
             self._hearing.wait(deadline)
             address = self.address
@@ -201,8 +199,8 @@ class AmqpLink(Link):
                 except Unavailable as error:
                     raise ConnectionLost(f"the reply was not sent: {error}") from error
                 try:
+                    self._catch_up()
                     with self._whole():
-                        self._catch_up()
                         wire.reply(address, frame)
                     break
                 except Exception as error:
@@ -215,16 +213,14 @@ class AmqpLink(Link):
     def _catch_up(self) -> None:
         """Read what is there, to notice that the connection broke while nobody looked. With the lock held."""
         while self._wire is not None and len(self._inflow.arrived) < _BACKLOG and self._wire.pending():
-            self._dropped(self._wire.drain())
+            with self._whole():
+                self._dropped(self._wire.drain())
 
     def publish(self, channel: str, frame: bytes) -> None:
         exchange, timeout = self.settings.channel_exchange(channel), self.settings.io_timeout
         with self._turn(timeout):
-            try:
+            with suppress(Exception):  # it broke while nobody was using it, which harms nobody
                 self._catch_up()
-            except Exception as error:  # it broke while nobody was using it, which harms nobody
-                self._lose()
-                log.debug("publishing: %s", text(error))
             wire = self._connect(timeout)
             if wire.blocked:
                 raise Unavailable(f"{self.settings.shown} takes no messages: it is out of memory or disk space")
@@ -349,10 +345,11 @@ class AmqpLink(Link):
             return
         try:
             if wire is self._wire:
-                with suppress(Exception), self._whole():  # a loss is told by receive
+                with suppress(Exception):  # a loss is told by receive
                     self._catch_up()
-                    wire.beat()
-                    wire.check_confirmations()
+                    with self._whole():
+                        wire.beat()
+                        wire.check_confirmations()
         finally:
             self._lock.release()
         if self._inflow:
