@@ -169,7 +169,7 @@ def test_a_lane_that_is_busy_ends_with_the_others(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["good", "broken"])
 def test_side_by_side_comes_to_the_same_as_in_turn(write: Callable[[str], str], name: str) -> None:
-    only = ("SETUP-003", "CALL-001", "ERR-001", "NOTE-002", "ERR-007")
+    only = ("SETUP-003", "LINE-008", "NOTE-002", "ERR-007")
     module = write(
         "from dataclasses import replace\nimport treaty_memory\n"
         "from treaty_contracts import Target\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -85,6 +86,7 @@ def python_files(*roots: Path) -> list[Path]:
     return sorted(chain.from_iterable(root.rglob("*.py") for root in roots if root.exists()))
 
 
+@cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
@@ -100,6 +102,7 @@ def _walk(node: ast.AST) -> Iterator[ast.AST]:
             yield from _walk(child)
 
 
+@cache
 def imports(path: Path) -> list[str]:
     """The modules that a file imports when it runs: ``a.b`` for ``import a.b`` and for ``from a.b import c``."""
     found = []
