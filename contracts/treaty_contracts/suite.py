@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from treaty_contracts.baseline import read, sort_out
+from treaty_contracts.baseline import Known, read, sort_out
 from treaty_contracts.kinds import TARGETS, AnyTarget, kind_of, side_by_side
 from treaty_contracts.profile import PROFILES, Profile
 from treaty_contracts.registry import find, rules
@@ -68,15 +68,11 @@ def contract(
     """
     import pytest  # whoever only reads the catalogue needs no pytest
 
-    if not isinstance(target, TARGETS):
-        raise SetupError(
-            f"contract() takes a Target or a StoreTarget, not {type(target).__name__}: write contract(Target(...))"
-        )
-    run = Run(target, profile or _profile(), _seed() if seed is None else seed, isolated=isolated)
-    ids = [rule.id for rule in rules(kind_of(target).name)]
-    known, stale = sort_out(read(baseline) if baseline else (), ids, datetime.now(UTC).date())
-    if unknown := [text for identifier, text in stale.items() if identifier not in ids]:
-        raise SetupError("; ".join(unknown))
+    __tracebackhide__ = True
+    try:
+        run, ids, known, stale = _set_up(target, profile, seed, baseline, isolated=isolated)
+    except SetupError as error:  # it is about the caller's line, and about nothing in here
+        raise error.with_traceback(None) from None
 
     def turn(request: pytest.FixtureRequest) -> AbstractContextManager[None]:
         return nullcontext() if side_by_side(target) else in_turn(f"{request.path} {target.name}")
@@ -108,6 +104,21 @@ def contract(
     test_contract.__doc__ = f"The contract, on {target.name}."
     test_contract.contract_target = target.name  # type: ignore[attr-defined]  # for reports that group by target
     return test_contract
+
+
+def _set_up(
+    target: AnyTarget, profile: str | Profile, seed: int | None, baseline: str | Path | None, *, isolated: bool
+) -> tuple[Run, list[str], dict[str, Known], dict[str, str]]:
+    if not isinstance(target, TARGETS):
+        raise SetupError(
+            f"contract() takes a Target or a StoreTarget, not {type(target).__name__}: write contract(Target(...))"
+        )
+    run = Run(target, profile or _profile(), _seed() if seed is None else seed, isolated=isolated)
+    ids = [rule.id for rule in rules(kind_of(target).name)]
+    known, stale = sort_out(read(baseline) if baseline else (), ids, datetime.now(UTC).date())
+    if unknown := [text for identifier, text in stale.items() if identifier not in ids]:
+        raise SetupError("; ".join(unknown))
+    return run, ids, known, stale
 
 
 def _profile() -> str:

@@ -67,3 +67,4 @@ def test_the_replay_runs_from_where_pytest_was_started(tmp_path: Path) -> None:
 def test_a_wrong_variable_says_what_there_is(tmp_path: Path) -> None:
     done = run(tmp_path, FIVE_LINES.format(made=GOOD), TREATY_PROFILE="fast")
     assert "TREATY_PROFILE is 'fast', which is no profile: use one of quick, standard, deep" in done.stdout, done.stdout
+    assert "suite.py" not in done.stdout, done.stdout  # it is about the caller's file
