@@ -197,6 +197,7 @@ class _Inbox(WrappedInbox):
     def delivery(self, inner: Delivery) -> Delivery:
         self._trace.of_kind(Delivery, inner, f"a treaty.Delivery or None, as what receive of {self._end} returns")
         self._trace.add(self._end, "in", "receive", self._trace.fitting(self._end, inner.frame))
+        self._trace.of_kind(bool, inner.redelivered, f"True or False, as redelivered of a delivery at {self._end}")
         return _Delivery(inner, self._trace, self._end)
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -86,17 +87,34 @@ def test_what_is_not_finished_is_no_fault_of_the_suite(odd: dict[str, Any], expe
     assert outcome.violation.observed.startswith(observed)
 
 
-def test_a_delivery_that_is_none_is_a_violation() -> None:
-    class Plain(WrappedInbox):
+def bare(delivery: Delivery) -> Any:
+    return delivery.frame
+
+
+def undecided(delivery: Delivery) -> Any:
+    delivery.redelivered = None  # type: ignore[assignment]
+    return delivery
+
+
+@pytest.mark.parametrize(
+    ("made", "expected", "observed"),
+    [
+        (bare, "a treaty.Delivery or None, as what receive of inbox-", "bytes: "),
+        (undecided, "True or False, as redelivered of a delivery at inbox-", "NoneType: None"),
+    ],
+)
+def test_a_delivery_that_is_none_is_a_violation(made: Callable[[Delivery], Any], expected: str, observed: str) -> None:
+    class Odd(WrappedInbox):
         def delivery(self, inner: Delivery) -> Any:
-            return inner.frame
+            return made(inner)
 
     class Frames(WrappedTransport):
         def inbox(self, inner: Inbox, service: str) -> Inbox:
-            return Plain(inner)
+            return Odd(inner)
 
     frames = Target(name="frames", open=lambda context: Frames(MEMORY.open(context)), time_scale=0.05)
     outcome = run_rule(frames, find("SETUP-001"), QUICK)
     assert outcome.status is Status.FAILED, explain(outcome)
     assert outcome.violation is not None
-    assert outcome.violation.expected.startswith("a treaty.Delivery or None, as what receive of inbox-")
+    assert outcome.violation.expected.startswith(expected)
+    assert outcome.violation.observed.startswith(observed)

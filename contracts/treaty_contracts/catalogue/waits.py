@@ -20,6 +20,11 @@ from treaty_contracts.registry import Level, Strength, rule
 
 #: Seconds that are waited for nothing: below and above what libraries wait in slices of.
 _TIMEOUTS: Final = (0.0, 0.02, 0.05, 0.15, 0.25)
+#: Seconds for which is waited to see what that costs, and the part of a processor that it may take all that time.
+_WAIT: Final = 0.3
+_COST: Final = 0.1
+#: How often that is looked at before it is believed.
+_LOOKS: Final = 3
 #: Seconds by which a wait may end early: clocks and polls that count in milliseconds round.
 EARLY: Final = 0.0015
 
@@ -108,6 +113,37 @@ def _looked(bench: Bench, end: Line | Inbox, what: str) -> bytes | Delivery:
     there = until(look, bench.times.arrive)
     bench.expect.that(there, f"receive(0) returns {what}", f"None, for {bench.times.arrive:g} s")
     return found[0]
+
+
+@rule(
+    "LINE-019",
+    level=Level.SHOULD,
+    sentence="Who waits in ``receive`` leaves the processor to others.",
+    intent="A hundred idle services on one machine must cost nothing.",
+    causes=("receive looks again and again without a pause", "a descriptor that is ready all the time is waited for"),
+    mutants=("spins-in-long-waits",),
+    requires=("SETUP-005", "LINE-003"),
+)
+def waiting_costs_little(bench: Bench) -> None:
+    service = bench.name()
+    inbox, line = bench.inbox(service), bench.line()
+    bench.round_trip(line, inbox, service)
+    bench.did(f"received at a line and at an inbox at once, {_WAIT:g} s, when nothing was sent")
+
+    def cost() -> float:
+        before = time.process_time()
+        for one in [Aside(partial(end.receive, _WAIT)) for end in (line, inbox)]:
+            bench.expect.equal(one.result(bench.times.arrive * 3), None, "what receive returns when nothing was sent")
+        return time.process_time() - before
+
+    costs: list[float] = []
+    while not costs or (costs[-1] > _COST * _WAIT and len(costs) < _LOOKS):
+        costs.append(cost())
+    bench.expect.that(
+        costs[-1] <= _COST * _WAIT,
+        f"at most {_COST * _WAIT * 1000:.0f} ms of processor time for {_WAIT * 1000:.0f} ms of waiting",
+        f"{', '.join(f'{one * 1000:.0f} ms' for one in costs)}, each time that it was looked at",
+    )
 
 
 @rule(

@@ -157,6 +157,22 @@ class ReturnsEarlyFromLongWaits(_Both):
     line_kind = _RushedLine
 
 
+class _SpinningLine(WrappedLine):
+    def receive(self, timeout: float) -> bytes | None:
+        until = time.monotonic() + timeout
+        got = self.inner.receive(min(timeout, 0.05))
+        while got is None and time.monotonic() < until:
+            got = self.inner.receive(0)
+        return got
+
+
+@broken("spins-in-long-waits", kills=("LINE-019",), shows="of processor time")
+class SpinsInLongWaits(_Both):
+    """A line that has waited for 50 ms looks again and again from then on, without a pause."""
+
+    line_kind = _SpinningLine
+
+
 def _little_less(timeout: float) -> float:
     return timeout - 0.01 if timeout > 0.02 else timeout
 
