@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
-from treaty.driving import SERVING_UNTIL, Errands, check_callback, end_if_lost
+from treaty.closing import end_if_lost
+from treaty.driving import SERVING_UNTIL, Errands, check_callback, for_the_program
 from treaty.engine import MAX_TTL
 from treaty.errors import (
     AuthenticationError,
@@ -274,19 +275,15 @@ class Client(Resource):
         return subscription
 
     def close(self) -> None:
-        """Close the client: open calls end with ``ClosedError``. Idempotent."""
+        """Close the client: open calls end with ``ClosedError``. Idempotent; if Ctrl-C interrupts it, it goes on, and
+        another call waits for the rest.
+        """
+        self._closed = True
+        if not self.foreign:
+            with self._lock:
+                subscriptions = list(self._subscriptions)
+            self._parts.close(subscriptions)
         self._unclosed.detach()
-        if self.foreign:
-            self._closed = True
-            return
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            subscriptions = list(self._subscriptions)
-        for subscription in subscriptions:
-            subscription.close()
-        self._parts.close()
 
     def _usable_keyring(self) -> Keyring:
         self.check()
@@ -352,9 +349,9 @@ def _handle(pending: Pending, handlers: list[Callable[[Reply], Any]]) -> None:
 def _handled(handler: Callable[[Reply], Any], reply: Reply) -> Any:
     try:
         return handler(reply)
-    except KeyboardInterrupt:
-        raise  # meant for the program, not for the handler
-    except BaseException:
+    except BaseException as error:
+        if for_the_program(error):
+            raise
         # The answer is there, and must not be lost by what somebody makes of it; neither must the thread.
         _LOG.exception("%s: the response handler %r failed", reply.target, handler)
         return None

@@ -8,18 +8,14 @@ from __future__ import annotations
 import inspect
 import os
 import signal
-import sys
 import threading
 import time
-import warnings
 from _thread import allocate_lock
 from collections.abc import Callable
-from contextlib import suppress
 from contextvars import ContextVar
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from traceback import walk_tb
-from typing import Any, Final
-from weakref import finalize
+from typing import Final
 
 from treaty.engine import Instant
 
@@ -54,6 +50,13 @@ def hand_through(error: BaseException) -> None:
     interruption = raised_by_signal(error)
     if interruption is not None:
         raise interruption
+
+
+def for_the_program(error: BaseException) -> bool:
+    """Whether what came out of somebody's callback is meant for the program, which Ctrl-C is to end, and not for the
+    callback. It reaches the main thread; in any other one it was raised by the callback itself.
+    """
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 def check_callback(what: str, function: object) -> None:
@@ -165,6 +168,11 @@ class Worker:
                     thread.start()
                     self._thread = thread
 
+    @property
+    def own_thread(self) -> bool:
+        """Whether it is the calling thread."""
+        return self._thread is threading.current_thread()
+
     def join(self) -> None:
         """Wait for its end, unless it was never started or is the calling thread."""
         with self._lock:
@@ -179,6 +187,7 @@ class Errands:
     def __init__(self, name: str) -> None:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._worker = Worker(name, self._work)
+        self._joined_itself = False
 
     @property
     def started(self) -> bool:
@@ -194,44 +203,27 @@ class Errands:
         while (job := self._jobs.get()) is not None:
             job()
             del job  # or it would keep what it refers to until the next one comes
+        for job in self._left() if self._joined_itself else ():
+            job()
 
     def end(self) -> None:
         """Let the thread end when it has done what was asked for so far."""
         self._jobs.put(None)
 
     def join(self) -> list[Callable[[], None]]:
-        """Wait for that end. Return what was asked for since, and was not done."""
+        """Wait for that end. Return what was asked for since, and was not done: nothing if this is the thread itself,
+        which still does it.
+        """
+        if self._worker.own_thread:
+            self._joined_itself = True
+            return []
         self._worker.join()
+        return self._left()
+
+    def _left(self) -> list[Callable[[], None]]:
         left = []
-        while not self._jobs.empty():
-            left.append(self._jobs.get())
-        return [job for job in left if job is not None]
-
-
-def end_if_lost(
-    owner: object, name: str, *, needed: Callable[[], bool], end: Callable[[], None]
-) -> finalize[[str, Callable[[], bool], Callable[[], None]], Any]:
-    """See to what an object holds that nobody closes before it is collected. Whoever closes it detaches what is returned.
-
-    Args:
-        owner: the object. Neither function may refer to it, and no thread of its own.
-        name: what it is, for the warning.
-        needed: whether there is something to end, in this process. It must not block, nor take a lock.
-        end: ends it, in a thread: a collector may run anywhere, also in a thread that ``end`` would wait for.
-    """
-    found = finalize(owner, _lost, name, needed, end)
-    found.atexit = False  # the end of the program ends all this as well
-    return found
-
-
-def _lost(
-    name: str,
-    needed: Callable[[], bool],
-    end: Callable[[], None],
-    over: Callable[[], bool] = sys.is_finalizing,  # of the program, in which a module may have lost its names by then
-) -> None:
-    if over() or not needed():
-        return
-    with suppress(RuntimeError):  # there can be no more threads
-        threading.Thread(target=end, name="treaty-unclosed", daemon=True).start()
-    warnings.warn(f"unclosed {name}: close it, or use it in a 'with' statement", ResourceWarning, stacklevel=2)
+        while True:
+            try:
+                left.append(self._jobs.get_nowait())
+            except Empty:
+                return [job for job in left if job is not None]

@@ -9,13 +9,14 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from functools import partial
 from threading import Lock
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
+from treaty.driving import for_the_program
 from treaty.engine import Ended, Happened, Progressed
 from treaty.errors import ForkedError, TreatyError
 from treaty.landing import landing_of
@@ -23,9 +24,8 @@ from treaty.ledger import OpenCall
 from treaty.logs import logger
 from treaty.messages import Response, Status, StatusLine
 from treaty.registry import read_error
+from treaty.statuses import KEPT_STATUSES, Statuses
 
-#: How many status messages of one call are kept for who has not read them yet; older ones are let go.
-KEPT_STATUSES: Final = 10_000
 _LOG: Final = logger("treaty.client")
 #: Stands for this process; a forked child has another one. Comparing the two asks nothing of the operating system.
 _here = object()
@@ -162,6 +162,7 @@ class Pending:
 
         Raises:
             TimeoutError: not over after ``timeout`` seconds.
+            ValueError: ``timeout`` is no number of seconds.
             Exception: whatever ended the call: see :mod:`treaty.errors`, or a registered error.
         """
         return self.reply(timeout).result
@@ -171,10 +172,11 @@ class Pending:
 
         Raises:
             TimeoutError: not over after ``timeout`` seconds.
+            ValueError: ``timeout`` is no number of seconds.
             TreatyError: the call ended without an answer.
         """
         if not self.done:
-            until = None if timeout is None else time.monotonic() + timeout
+            until = None if timeout is None else time.monotonic() + _checked(timeout)
             self._joined(1)
             try:
                 over = self._client.wait(self, self._is_done, until)
@@ -236,7 +238,8 @@ class Pending:
 
     def on_done(self, callback: Callable[[Pending], None]) -> None:
         """Have ``callback(pending)`` called when the call is over: at once if it is, else by the thread that reads
-        the answers, which must not be kept waiting.
+        the answers. That one must not be kept waiting, least of all for another call of the same client, whose answer
+        it would have to read; what the callback raises is logged.
         """
         if self.done:
             callback(self)
@@ -257,15 +260,21 @@ class Pending:
             keeper, self._keeper = self._keeper, None
             callbacks, listeners = self._callbacks, self._listeners
             self._callbacks = None
+        interruption: BaseException | None = None
         for callback in callbacks or ():
             try:
                 callback(self)
-            except Exception:
+            except BaseException as error:
                 # This is the thread that reads the answers of everybody.
-                _LOG.exception("%s: a callback failed", self.target)
+                if for_the_program(error):
+                    interruption = error
+                else:
+                    _LOG.exception("%s: a callback failed", self.target)
         for listener in listeners or ():
             listener()
         del keeper  # not under the lock: this may be the end of it
+        if interruption is not None:
+            raise interruption
         return True
 
     def progress(self, status: Status) -> None:
@@ -315,76 +324,32 @@ class Pending:
         return outcome
 
 
-class Statuses:
-    """The status messages of one call, in order. Iterate it, blocking or asynchronously; it ends with the call.
-
-    Of those that nobody reads the latest 10,000 are kept; that older ones were let go is logged, once.
-    """
-
-    def __init__(self, pending: Pending, client: Waits) -> None:
-        self._pending = pending
-        self._client = client
-        #: How many messages were let go before they were read here.
-        self.missed = 0
-
-    def __iter__(self) -> Iterator[Status]:
-        position = 0
-        while True:
-            over = self._pending.done
-            news, position = self._news_after(position)
-            yield from news
-            if over:
-                return
-            self._client.wait(self._pending, self._has_news(position), None)
-
-    async def __aiter__(self) -> AsyncIterator[Status]:
-        loop, position = asyncio.get_running_loop(), 0
-        heard, landing = asyncio.Event(), landing_of(loop)
-
-        def listener() -> None:
-            landing.give(loop, heard.set)
-
-        self._client.attend()
-        self._pending.listen(listener, on=True)
-        try:
-            while True:
-                over = self._pending.done
-                heard.clear()
-                news, position = self._news_after(position)
-                for status in news:
-                    yield status
-                if over:
-                    return
-                if not self._has_news(position)():
-                    await heard.wait()
-        finally:
-            self._pending.listen(listener, on=False)
-
-    def _news_after(self, position: int) -> tuple[list[Status], int]:
-        news, now = self._pending.news_after(position)
-        missed = now - position - len(news)
-        if missed and not self.missed:
-            _LOG.warning(
-                "%s: %d status messages were let go unread; %d are kept", self._pending.target, missed, KEPT_STATUSES
-            )
-        self.missed += missed
-        return news, now
-
-    def _has_news(self, position: int) -> Callable[[], bool]:
-        pending = self._pending
-        return lambda: pending.done or pending.news_after(position)[1] > position
+def _checked(timeout: float) -> float:
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout != timeout:
+        raise ValueError(f"how long to wait is a number of seconds, not {timeout!r}")
+    return timeout
 
 
 def report(*events: Happened | None) -> None:
-    """Tell those who wait for calls what has happened to these."""
+    """Tell those who wait for calls what has happened to these, all of them, also if Ctrl-C comes out of a callback."""
+    interruption: BaseException | None = None
     for happened in events:
-        if isinstance(happened, Ended):
-            waiter: Pending | None = happened.call.waiter
-            happened.call.waiter = None  # the two would keep each other in memory until the collector comes
-            if waiter is not None:  # otherwise it ended just now, in another thread
-                waiter.settle(happened.outcome)
-        elif isinstance(happened, Progressed) and (waiter := happened.call.waiter) is not None:
-            waiter.progress(happened.status)
+        try:
+            _report(happened)
+        except KeyboardInterrupt as error:
+            interruption = error
+    if interruption is not None:
+        raise interruption
+
+
+def _report(happened: Happened | None) -> None:
+    if isinstance(happened, Ended):
+        waiter: Pending | None = happened.call.waiter
+        happened.call.waiter = None  # the two would keep each other in memory until the collector comes
+        if waiter is not None:  # otherwise it ended just now, in another thread
+            waiter.settle(happened.outcome)
+    elif isinstance(happened, Progressed) and (waiter := happened.call.waiter) is not None:
+        waiter.progress(happened.status)
 
 
 def _finish(future: asyncio.Future[None]) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 
 from treaty.driving import Turn, WakeUp, Worker, hand_through, present, raised_by_signal
 from treaty.engine import Caller
-from treaty.errors import ClosedError, ConnectionLost, TreatyError, Unavailable
+from treaty.errors import ClosedError, ConnectionLost, DeadlineExceeded, TreatyError, Unavailable
 from treaty.logs import logger
 from treaty.pending import Pending, report
 from treaty.transport import Line
@@ -98,6 +98,8 @@ class Reading:
                     limit = pending.call.deadline
                     if limit <= now:
                         self._expire()
+                        if not pending.done:  # Ctrl-C came between its end and the telling
+                            pending.settle(DeadlineExceeded(f"{pending.target}: no answer in time"))
                         continue
                 if self.line is not None and self._turn.take(reader):
                     self._read_until(ready, until)

@@ -82,8 +82,9 @@ class Service:
         self._guard = Guard(replay_capacity)
         #: Held by who starts or stops the service, who may come again: from ``setup``, or from a signal's handler.
         self._life = threading.RLock()
-        self._changing = False
         self._unwanted = False
+        self._half_stopped = False  # a stop has begun, and not come to its end
+        self._torn_down = False
         #: Why the service had to stop by itself.
         self._failure: TreatyError | None = None
         self._running: Serving | None = None
@@ -98,7 +99,7 @@ class Service:
     @property
     def serving(self) -> bool:
         """Whether the service is registered with its transport."""
-        return self._running is not None and self._failure is None
+        return self._running is not None and self._failure is None and not self._half_stopped
 
     @property
     def instance(self) -> str:
@@ -131,18 +132,18 @@ class Service:
             TransportError: the broker cannot be reached.
         """
         self._check_process()
+        if self._inside:
+            raise ConfigurationError(f"{self.name} is being started or stopped: start() has no place in there")
         with self._life:
-            if self._changing:
-                raise ConfigurationError(f"{self.name} is being started or stopped: start() has no place in there")
+            if self._half_stopped:
+                self._stop_serving(self._drain)
             if self._running is not None:
                 return
-            self._changing, self._unwanted, self._failure = True, False, None
-            try:
-                self._start_serving()
-            finally:
-                self._changing = False
-            if self._unwanted:  # somebody has called stop() meanwhile, who could not wait for the start
-                self.stop()
+            self._unwanted, self._failure = False, None
+            self._start_serving()
+            # Somebody may have called stop() meanwhile, who could not wait for the start.
+            if self._unwanted and self._running is not None:
+                self._stop_serving(self._drain)
 
     def _start_serving(self) -> None:
         if self._owned and self._transport.closed:
@@ -162,6 +163,7 @@ class Service:
         reads_ahead = not self._transport.guarantees.competing_workers
         capacity = self._concurrency + (BACKLOG if reads_ahead else 0)
         self._stopped.clear()
+        self._torn_down = False
         self.setup()
         if self._unwanted:
             self.teardown()
@@ -187,7 +189,8 @@ class Service:
             raise
 
     def stop(self, drain: float | None = None) -> None:
-        """Stop serving: take no new requests, let the running ones finish, answer the rest. Idempotent.
+        """Stop serving: take no new requests, let the running ones finish, answer the rest. Idempotent; where Ctrl-C
+        interrupted it, the next one goes on.
 
         Args:
             drain: seconds to wait for running handlers; the service's own default if ``None``. What still runs then
@@ -205,26 +208,35 @@ class Service:
             # A handler that stops its own service must return before the service can have drained.
             threading.Thread(target=self.stop, args=(drain,), name="treaty-service-stop").start()
             return
+        if self._inside:
+            self._unwanted = True  # this very thread is inside start(), which sees to it, or in another stop()
+            return
         with self._life:
-            if self._changing:
-                self._unwanted = True  # this very thread is inside start(), which sees to it, or in another stop()
-                return
-            running = self._running
-            if running is None:
-                return
-            self._changing = True
-            try:
-                running.stop(self._drain if drain is None else drain)
-                self._running = None
-                with self._client_lock:
-                    client, self._client = self._client, None
-                if client is not None:
-                    client.close()
-                self.teardown()
-                if self._owned:
-                    self._transport.close()
-            finally:
-                self._changing = False
+            if self._running is not None or self._half_stopped:
+                self._stop_serving(self._drain if drain is None else drain)
+
+    @property
+    def _inside(self) -> bool:
+        """Whether this very thread is starting or stopping the service, and comes here from within."""
+        return self._life._is_owned()  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001 - as Condition asks
+
+    def _stop_serving(self, drain: float) -> None:
+        """Do what is left to do: Ctrl-C, or what the teardown raises, may have interrupted it before."""
+        self._half_stopped = True
+        if self._running is not None:
+            self._running.stop(drain)
+            self._running = None
+        with self._client_lock:
+            client = self._client
+        if client is not None:
+            client.close()
+            self._client = None
+        if not self._torn_down:
+            self._torn_down = True
+            self.teardown()
+        if self._owned:
+            self._transport.close()
+        self._half_stopped = False
         self._stopped.set()
 
     def run(self) -> None:

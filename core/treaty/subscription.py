@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
-from treaty.driving import check_callback, end_if_lost, present
+from treaty.closing import end_if_lost
+from treaty.driving import check_callback, present
 from treaty.errors import ClosedError, TransportError
 from treaty.logs import logger
 from treaty.messages import Notification

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
 
+from treaty.closing import Finish
 from treaty.driving import Errands, Randomness, hand_through, present
 from treaty.engine import Caller, Outgoing
 from treaty.errors import (
@@ -256,6 +257,13 @@ class Switchboard:
             errand()
 
 
+class Closes(Protocol):
+    """What can be closed: a subscription."""
+
+    def close(self) -> None:
+        """End it."""
+
+
 class Parts:
     """What a client is made of, to be ended with it: also when nobody closed the client and there is none any more.
 
@@ -271,16 +279,23 @@ class Parts:
         self._owned = owned
         self._switchboard = switchboard
         self._handling = handling
+        self._finish = Finish()
 
     def in_use(self) -> bool:
         """Whether there is anything to end, in this process. Takes no lock."""
         return self._switchboard is not None and self._switchboard.in_use and not self._transport.foreign
 
-    def close(self) -> None:
-        """End everything, and wait for it."""
-        if self._switchboard is not None:
-            self._switchboard.close()
-        self._handling.end()
-        self._handling.join()
-        if self._owned:
-            self._transport.close()
+    def close(self, subscriptions: Iterable[Closes] = ()) -> None:
+        """End everything, and these before, and wait for it. Does so once."""
+
+        def end() -> None:
+            for subscription in subscriptions:
+                subscription.close()
+            if self._switchboard is not None:
+                self._switchboard.close()
+            self._handling.end()
+            self._handling.join()
+            if self._owned:
+                self._transport.close()
+
+        self._finish(end)

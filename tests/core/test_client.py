@@ -279,15 +279,18 @@ def test_a_handler_also_gets_errors_and_may_fail_itself(room: Room, caplog: pyte
     assert "the handler is broken" in caplog.text
 
 
+@pytest.mark.parametrize("deferred", [SystemExit("the handler exits"), KeyboardInterrupt("the handler exits")])
 def test_a_handler_that_exits_ends_neither_the_call_nor_the_thread_that_hands_over(
-    room: Room, caplog: pytest.LogCaptureFixture
+    room: Room, caplog: pytest.LogCaptureFixture, deferred: BaseException
 ) -> None:
     room.serve(Slow)
     client, handed = room.client(), SimpleQueue[str]()
 
     def handle(reply: Reply) -> None:
         handed.put(reply.result["RETURN_DATA"])
-        sys.exit("the handler exits")
+        if threading.current_thread() is threading.main_thread():
+            sys.exit("the handler exits")
+        raise deferred
 
     client.on_response("slow.*", handle)
     assert client.request("slow.echo", ["blocking"]).handled is None
@@ -295,6 +298,20 @@ def test_a_handler_that_exits_ends_neither_the_call_nor_the_thread_that_hands_ov
         client.send("slow.echo", [text])
     assert [handed.get(timeout=LIMIT) for _ in range(3)] == ["blocking", "one", "two"]
     assert "the handler exits" in caplog.text
+
+
+def test_a_handler_may_close_its_client_and_leaves_no_thread(room: Room) -> None:
+    room.serve(Slow)
+    client, closed = room.client(), threading.Event()
+
+    def close(_: Reply) -> None:
+        client.close()
+        closed.set()
+
+    client.on_response("slow.*", close)
+    for _ in range(3):
+        client.send("slow.echo")
+    assert closed.wait(LIMIT)  # the room sees to the rest
 
 
 def test_a_handler_is_called_for_its_pattern_until_it_is_unregistered(room: Room) -> None:

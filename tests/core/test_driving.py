@@ -103,3 +103,17 @@ def test_what_nobody_would_await_or_could_call_is_no_callback(wrong: object) -> 
 def test_what_can_be_called_is_a_callback() -> None:
     for right in (print, lambda _: None, partial(print, 1), str):
         check_callback("a handler", right)
+
+
+def test_errands_that_are_ended_by_one_of_them_come_to_an_end() -> None:
+    errands, done = Errands("errands"), list[str]()
+
+    def end() -> None:
+        errands.end()
+        errands.add(lambda: done.append("asked for since"))
+        assert errands.join() == []
+        done.append("ended")
+
+    errands.add(end)
+    errands.join()
+    assert done == ["ended", "asked for since"]

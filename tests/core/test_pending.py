@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from treaty import Cancelled, Pending, Response, Status, StatusLine, TreatyError, UnknownMethod
-from treaty.pending import KEPT_STATUSES
+from treaty import Cancelled, Pending, Response, StatusLine, TreatyError, UnknownMethod
+from treaty.engine import Ended
+from treaty.ledger import OpenCall
+from treaty.pending import report
 
 from .conftest import Room
-from .services import LIMIT, Slow, in_threads
-
-STEPS = [(1, "step 0", 0.0), (2, "step 1", 1 / 3), (3, "step 2", 2 / 3)]
+from .services import LIMIT, Slow, echoed, in_threads
 
 
 class Nobody:
@@ -32,14 +34,6 @@ class Nobody:
 
 def answer(result: object) -> Response:
     return Response(id="1", to="0" * 32, status=StatusLine(), sender="", created=0, result=result)
-
-
-def status(seq: int) -> Status:
-    return Status(id="1", to="0" * 32, seq=seq, code=102, sender="", created=0)
-
-
-def seen(pending: Pending) -> list[tuple[int, str, float | None]]:
-    return [(status.seq, status.reason, status.progress) for status in pending.statuses()]
 
 
 def test_a_call_is_settled_once() -> None:
@@ -77,29 +71,6 @@ def test_a_callback_that_raises_harms_neither_the_call_nor_the_other_callbacks(
     assert pending.settle(answer(1))
     assert (called, pending.result()) == ([pending], 1)
     assert "the callback is broken" in caplog.text
-
-
-def test_only_the_latest_of_very_many_status_messages_are_kept_and_who_reads_late_is_told(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    pending = Pending(Nobody(), "a.b")
-    early, late = pending.statuses(), pending.statuses()
-    reading = iter(early)
-
-    def progress(first: int, count: int) -> None:
-        for seq in range(first, first + count):
-            pending.progress(status(seq))
-
-    progress(1, 1)
-    assert next(reading).seq == 1
-    progress(2, KEPT_STATUSES)
-    assert next(reading).seq == 2
-    assert early.missed == 0 and not caplog.messages
-    progress(KEPT_STATUSES + 2, 4)
-    pending.settle(answer(1))
-    assert [status.seq for status in late] == list(range(6, KEPT_STATUSES + 6))
-    assert late.missed == 5
-    assert caplog.messages == [f"a.b: 5 status messages were let go unread; {KEPT_STATUSES} are kept"]
 
 
 def test_waiting_for_a_while_leaves_the_call_open(room: Room) -> None:
@@ -181,52 +152,6 @@ def test_a_task_that_is_cancelled_leaves_the_call_to_a_thread_that_waits(room: R
     assert answers == ["waited"]
 
 
-def test_status_messages_are_seen_in_order_by_a_blocking_loop(either_room: Room) -> None:
-    either_room.serve(Slow)
-    pending = either_room.client().send("slow.report")
-    assert seen(pending) == STEPS
-    assert pending.result() == "reported"
-    assert seen(pending) == STEPS
-
-
-def test_status_messages_are_seen_in_order_by_an_async_loop(either_room: Room) -> None:
-    either_room.serve(Slow)
-    client = either_room.client()
-
-    async def watch() -> list[tuple[int, str, float | None]]:
-        pending = client.send("slow.report")
-        news = [(status.seq, status.reason, status.progress) async for status in pending.statuses()]
-        assert await pending == "reported"
-        return news
-
-    assert asyncio.run(watch()) == STEPS
-
-
-def test_a_status_is_seen_while_the_call_runs(either_room: Room) -> None:
-    service = either_room.serve(Watched)
-    client = either_room.client()
-    pending = client.send("watched.step")
-    assert next(iter(pending.statuses())).reason == "half way"
-    assert not pending.done
-    service.gate.open()
-    assert pending.result() == "waited"
-
-
-class Watched(Slow):
-    name = "watched"
-
-    def on_step(self, message) -> str:  # type: ignore[no-untyped-def]
-        message.status(102, "half way")
-        return self.on_wait(message)
-
-
-def test_the_statuses_of_a_call_that_fails_end_with_it(room: Room) -> None:
-    room.serve(Slow)
-    pending = room.client().send("slow.fail_by_plan", [1])
-    assert list(pending.statuses()) == []
-    assert pending.reply().error is not None
-
-
 @pytest.mark.parametrize("method", ["slow.until_cancelled", "slow.until_cancelled_later"])
 def test_a_cancel_ends_the_call_and_reaches_its_handler(either_room: Room, method: str) -> None:
     service = either_room.serve(Slow, concurrency=2)
@@ -282,22 +207,6 @@ def test_a_task_that_is_cancelled_cancels_its_call(room: Room) -> None:
     assert service.heard.wait(LIMIT)
 
 
-def test_a_call_outlives_the_event_loop_in_which_it_was_watched(room: Room) -> None:
-    service = room.serve(Slow)
-    client = room.client()
-
-    async def look() -> Pending:
-        pending = client.send("slow.wait")
-        watcher = asyncio.create_task(anext(aiter(pending.statuses()), None))
-        await asyncio.sleep(0)
-        watcher.cancel()
-        return pending
-
-    pending = asyncio.run(look())
-    service.gate.open()
-    assert pending.result() == "waited"
-
-
 def test_an_answer_and_a_cancel_at_once_end_the_call_once(room: Room) -> None:
     room.serve(Slow)
     client = room.client()
@@ -326,3 +235,49 @@ def test_a_watcher_that_leaves_early_is_not_called_again(room: Room) -> None:
     assert not pending._listeners
     service.gate.open()
     pending.result()
+
+
+@pytest.mark.parametrize("raised", [SystemExit(7), KeyboardInterrupt(), ValueError("odd")])
+def test_what_a_callback_raises_ends_no_thread_and_no_other_call(
+    room: Room, raised: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    room.serve(Slow)
+    client = room.client()
+    called = threading.Event()
+
+    def fail(_: Pending) -> None:
+        called.set()
+        raise raised
+
+    pending = client.send("slow.echo", ["1"])
+    pending.on_done(fail)
+    assert called.wait(LIMIT)
+    assert client.send("slow.echo", ["2"], timeout=LIMIT).result() == echoed("2")
+    assert "slow.echo: a callback failed" in caplog.text
+
+    async def awaited() -> object:
+        return await client.send("slow.echo", ["3"])
+
+    assert asyncio.run(asyncio.wait_for(awaited(), LIMIT)) == echoed("3")
+
+
+def test_ctrl_c_in_a_callback_comes_out_when_everybody_else_was_told() -> None:
+    def interrupt(_: Pending) -> None:
+        raise KeyboardInterrupt
+
+    ended, told = [Pending(Nobody(), "a.b") for _ in range(2)], list[Pending]()
+    for pending in ended:
+        pending.on_done(interrupt)
+        pending.on_done(told.append)
+    calls = [OpenCall(id="1", key="", target="a.b", deadline=0.0, expires=0) for _ in ended]
+    for call, pending in zip(calls, ended, strict=True):
+        call.waiter = pending
+    with pytest.raises(KeyboardInterrupt):
+        report(*(Ended(call, answer(1)) for call in calls))
+    assert told == ended
+
+
+@pytest.mark.parametrize("timeout", [math.nan, "1", True])
+def test_a_time_to_wait_that_is_none_is_refused(timeout: Any) -> None:
+    with pytest.raises(ValueError, match="how long to wait is a number of seconds, not"):
+        Pending(Nobody(), "a.b").result(timeout)

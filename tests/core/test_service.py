@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 import os
 import signal
@@ -15,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.interruptions import strike
 
 from treaty import (
     Client,
@@ -59,6 +62,38 @@ def test_a_stopped_service_can_be_started_again(room: Room) -> None:
     service.stop()
     service.start()
     assert room.client().call("slow.echo", ["hi"]) == {"RETURN_DATA": "hi"}
+
+
+def test_a_service_whose_stop_is_interrupted_anywhere_can_be_started_or_stopped(room: Room) -> None:
+    service, client = room.serve(Hooked), room.client(timeout=LIMIT)
+    for number in itertools.count(1):
+        where = strike(number, ("treaty", "treaty_memory"), service.stop)
+        if number % 2:
+            service.stop()
+            assert not service.serving
+        service.start()
+        assert service.serving
+        assert client.call("hooked.work") is None, where
+        if not where:
+            break
+    assert number > 20
+    assert service.events.count("setup") - 1 == service.events.count("teardown")
+
+
+def test_a_stop_that_failed_in_the_teardown_is_done_by_the_next_one() -> None:
+    class Careless(Slow):
+        def teardown(self) -> None:
+            raise OSError("no way")
+
+    service = Careless("memory://careless", secret=SECRET)
+    service.start()
+    with pytest.raises(OSError, match="no way"):
+        service.stop()
+    assert not service.serving
+    service.stop()
+    with Careless("memory://careless", secret=SECRET) as other, contextlib.suppress(OSError):
+        assert other.serving
+        other.stop()
 
 
 def test_a_service_never_started_can_be_stopped(room: Room) -> None:

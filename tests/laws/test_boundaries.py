@@ -35,7 +35,7 @@ PURE = [
     "notices",
 ]
 DRIVERS = [
-    "logs", "signals", "children", "driving", "coroutines", "landing", "places", "pending", "reading", "switchboard", "subscription", "client", "incoming", "job", "reception", "writing", "serving", "service",
+    "logs", "signals", "children", "driving", "closing", "coroutines", "landing", "places", "statuses", "pending", "reading", "switchboard", "subscription", "client", "incoming", "job", "reception", "writing", "serving", "service",
 ]  # fmt: skip
 ORDER = [*PURE, *DRIVERS]
 #: Rooms that stand below the public names, and may use them as everybody does.

@@ -66,23 +66,32 @@ class Contexts:
         with self._lock:
             if self._context is None:
                 reserve(_OF_A_CONTEXT + _OF_A_SOCKET)
-                self._context = zmq.Context()
-                self.pace.mark(self._context)
-                keep_after_fork(self._context)
-                self._forgotten = finalize(self, _end_forgotten, self._context, os.getpid())
+                context = zmq.Context()
+                self.pace.mark(context)
+                keep_after_fork(context)
+                self._forgotten = finalize(self, _end_forgotten, context, os.getpid())
                 self._forgotten.atexit = False
+                self._context = context  # last, or Ctrl-C would leave one that is not whole
             self._users += 1
             return self._context
 
-    def drop(self) -> None:
-        """Give it back. The last user ends it, which lasts until what lingers is gone."""
+    def drop(self, *, wait: bool = True) -> None:
+        """Give it back. The last user ends it, which lasts until what lingers is gone.
+
+        Args:
+            wait: for that. Who was interrupted while it made a socket cannot know that it has closed it: the collector
+                will, once nobody refers to it any more.
+        """
         with self._lock:
             self._users -= 1
             ended, self._context = (None, self._context) if self._users else (self._context, None)
         if ended is not None:
             assert self._forgotten is not None
             self._forgotten.detach()
-            ended.term()
+            if wait:
+                ended.term()
+            else:
+                start_new_thread(ended.term, ())
 
     def forget(self) -> None:
         """Start anew in a forked child, whatever state the parent's threads left behind."""

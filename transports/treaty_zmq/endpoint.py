@@ -72,7 +72,7 @@ class Endpoint:
             waker = Waker()
             undo.callback(waker.close)
             context = self._contexts.take()
-            undo.callback(self._contexts.drop)
+            undo.callback(self._contexts.drop, wait=False)
             reserve()
             self._port = Port(context, zmq.ROUTER, settings, ipv6=address.ipv6)
             undo.callback(self._port.socket.close, linger=0)

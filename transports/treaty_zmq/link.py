@@ -50,6 +50,7 @@ class Link:
         self._waiting = False
         self._flowing = False  # whether the last message was there without waiting for it
         self._closed = False
+        self._ended = False  # and everything was given back
         self._lost = False  # and the receiving thread is to be told
         self._owed = 0  # about how many answers are still to come on this connection
         self._looked = 0.0  # when somebody last looked after the connection
@@ -61,7 +62,7 @@ class Link:
             self._waker = Waker()
             undo.callback(self._waker.close)
             self._context = contexts.take()
-            undo.callback(contexts.drop)
+            undo.callback(contexts.drop, wait=False)
             self._open()
             undo.pop_all()
         if self._watch is None:
@@ -73,20 +74,21 @@ class Link:
         return self._address.url
 
     def _open(self) -> None:
-        with or_unavailable(self._address.url):
+        """Make the socket, or leave nothing of it."""
+        with or_unavailable(self._address.url), contextlib.ExitStack() as undo:
             reserve()
             port = Port(self._context, zmq.DEALER, self._settings, ipv6=self._address.ipv6)
-            try:
-                watch = Watch(self._context, port) if self._address.scheme != "inproc" else None
-            except BaseException:
-                port.socket.close(linger=0)
-                raise
-        self._port, self._watch = port, watch
-        self._sleep = self._sleeper()
-        self._sleep.watch(port.fd)
-        if watch is not None:
-            self._sleep.watch(watch.fd)
-            port.socket.connect(self._address.to_connect())
+            undo.callback(port.socket.close, linger=0)
+            sleep = self._sleeper()
+            sleep.watch(port.fd)
+            watch = None
+            if self._address.scheme != "inproc":
+                watch = Watch(self._context, port)
+                undo.callback(watch.close)
+                sleep.watch(watch.fd)
+                port.socket.connect(self._address.to_connect())
+            self._port, self._watch, self._sleep = port, watch, sleep
+            undo.pop_all()
 
     def _sleeper(self) -> Sleeper:
         sleeper = Sleeper(self._settings.spin)
@@ -232,6 +234,7 @@ class Link:
         self._save()
         self._owed = 0
         if not self._watch.up:  # a socket that only disconnects may still deliver later
+            self._short = Unavailable("it is made anew")  # for the next one who comes, if Ctrl-C interrupts this one
             self._watch.close()
             self._port.socket.close(linger=0)
             self._open_again()
@@ -244,17 +247,19 @@ class Link:
     def close(self) -> None:
         """Close the socket; what was sent lingers. Ends a ``receive`` in another thread. Idempotent, any thread."""
         with self._lock:
-            if self._closed:
+            if self._ended:
                 return
             self._closed = True
             self._waker.wake()
-            if self._short is None:
-                if self._watch is not None:
-                    self._watch.close()
-                self._port.socket.close()
+            if self._watch is not None:
+                self._watch.close()
+            self._port.socket.close()
         # The receiving thread has left in a moment. It is this one if a signal handler closes.
         left = self._turn.acquire(timeout=1)
         self._waker.close()
         if left:
             self._turn.release()
-        self._contexts.drop()
+        with self._lock:
+            ended, self._ended = self._ended, True
+        if not ended:
+            self._contexts.drop()

@@ -61,6 +61,20 @@ class Port:
 
     def __init__(self, context: Context, kind: int, settings: Settings, *, ipv6: bool = False) -> None:
         self.socket = context.socket(kind)
+        try:
+            self._set_up(settings, ipv6=ipv6)
+        except BaseException:
+            self.socket.close(linger=0)
+            raise
+        self.fd: int = cast("int", self.socket.fd)
+        self._routes = kind == zmq.ROUTER
+        # The compiled methods below the convenient ones: one Python call less for each part.
+        below: Any = super(zmq.Socket, self.socket)
+        self._send: Callable[[bytes, int], object] = below.send
+        self._recv: Callable[[int], bytes] = below.recv
+        self._ask: Callable[[int], int] = below.get
+
+    def _set_up(self, settings: Settings, *, ipv6: bool) -> None:
         keep_after_fork(self.socket)
         self.socket.linger = round(settings.linger * 1000)
         self.socket.sndhwm = self.socket.rcvhwm = settings.queue
@@ -76,13 +90,6 @@ class Port:
         if settings.heartbeat:
             beat = round(settings.heartbeat * 1000)
             self.socket.heartbeat_ivl, self.socket.heartbeat_timeout = beat, 3 * beat
-        self.fd: int = cast("int", self.socket.fd)
-        self._routes = kind == zmq.ROUTER
-        # The compiled methods below the convenient ones: one Python call less for each part.
-        below: Any = super(zmq.Socket, self.socket)
-        self._send: Callable[[bytes, int], object] = below.send
-        self._recv: Callable[[int], bytes] = below.recv
-        self._ask: Callable[[int], int] = below.get
 
     def readable(self) -> bool:
         """Whether a message is there. Handles what libzmq has pending, so it also makes room known."""

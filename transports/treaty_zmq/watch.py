@@ -28,6 +28,7 @@ class Watch:
     def __init__(self, context: Context, port: Port) -> None:
         #: Whether there is a connection, as far as was looked.
         self.up = False
+        self._torn = False  # an event was begun to be read, and not understood
         self._watched = port.socket
         name = f"inproc://treaty-watch-{next(_numbers)}"
         self._watched.monitor(name, _UP | _DOWN)
@@ -39,15 +40,24 @@ class Watch:
         self._ask: Callable[[int], int] = cast("Any", super(zmq.Socket, self._events)).get
 
     def look(self) -> bool:
-        """Read what has happened. Returns whether a connection was lost, even if there is a new one by now."""
+        """Read what has happened. Returns whether a connection was lost, even if there is a new one by now.
+
+        Ctrl-C in the middle may have lost what an event said: then the connection counts as lost.
+        """
+        if self._torn:
+            self.up = self._torn = False
+            return True
         lost = False
         while self._ask(_EVENTS) & _IN:
+            self._torn = True
             event, _ = self._events.recv_multipart(zmq.DONTWAIT)
             lost = lost or self.up  # any event ends what was: it is down, or another connection is up
             self.up = int.from_bytes(event[:2], sys.byteorder) == _UP
+            self._torn = False
         return lost
 
     def close(self) -> None:
-        """Stop watching. The watched socket must still be open."""
-        self._watched.disable_monitor()
+        """Stop watching, before the watched socket is closed. Idempotent."""
+        if not self._watched.closed:
+            self._watched.disable_monitor()
         self._events.close(linger=0)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
+import zmq
+from tests.interruptions import strike
 
 from treaty import (
     ConnectionLost,
@@ -108,3 +113,48 @@ def test_who_begins_to_receive_is_told_of_a_loss_before_anything_goes_out_on_ano
             assert delivery.frame == b"next"
             delivery.reply(b"answer")
             assert line.receive(PATIENCE) == b"answer"
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_connection_whose_making_is_interrupted_anywhere_leaves_nothing(place: Path) -> None:
+    with connect(TCP) as transport, transport.serve("svc") as inbox:
+        for number in count(1):
+            with connect(transport.url) as other:
+                where = strike(number, ("treaty_zmq",), other.dial)  # what it made nobody has, and the collector finds
+                with other.dial() as line:
+                    answer(inbox, line, b"%d" % number)
+            if not where:
+                break
+    assert number > 50
+    assert eventually(lambda: not [task for task in Path("/proc/self/task").iterdir() if named(task)]), (
+        "libzmq works on"
+    )
+
+
+def named(task: Path) -> bool:
+    """Whether this is a thread of libzmq."""
+    with contextlib.suppress(OSError):
+        return (task / "comm").read_text().startswith("ZMQ")
+    return False
+
+
+def test_a_look_that_is_interrupted_counts_as_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        connect(TCP) as transport,
+        transport.serve("svc") as inbox,
+        connect(transport.url) as other,
+        other.dial() as line,
+    ):
+        watch = line._link._watch  # type: ignore[attr-defined]
+        receive, left = zmq.Socket.recv, [KeyboardInterrupt]
+
+        def interrupted(self: zmq.Socket[bytes], *arguments: Any, **options: Any) -> Any:
+            head = receive(self, *arguments, **options)  # of an event, whose rest stays there
+            if self is watch._events and left:
+                raise left.pop()
+            return head
+
+        monkeypatch.setattr(zmq.Socket, "recv", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            answer(inbox, line, b"1")
+        answer(inbox, line, b"2")
