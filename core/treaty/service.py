@@ -119,7 +119,7 @@ class Service:
         """
 
     def teardown(self) -> None:
-        """Called by :meth:`stop` after the last handler."""
+        """Called by :meth:`stop` after the last handler. Where Ctrl-C interrupted it, the next stop calls it again."""
 
     def start(self) -> None:
         """Serve, and return as soon as requests will arrive. Does nothing if the service serves already.
@@ -232,8 +232,12 @@ class Service:
             client.close()
             self._client = None
         if not self._torn_down:
-            self._torn_down = True
-            self.teardown()
+            try:
+                self.teardown()
+            except Exception:
+                self._torn_down = True
+                raise
+            self._torn_down = True  # where Ctrl-C interrupted it, it is called again: what it closes must not stay open
         if self._owned:
             self._transport.close()
         self._half_stopped = False
