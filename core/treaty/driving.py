@@ -187,6 +187,8 @@ class Errands:
     def __init__(self, name: str) -> None:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._worker = Worker(name, self._work)
+        self._lock = threading.Lock()  # around the start of the thread
+        self._over = False
         self._joined_itself = False
 
     @property
@@ -195,9 +197,14 @@ class Errands:
         return self._worker.started
 
     def add(self, job: Callable[[], None]) -> None:
-        """Have something done soon."""
-        self._jobs.put(job)
-        self._worker.start()
+        """Have something done soon; or at once and here, when all this is over."""
+        with self._lock:
+            over = self._over
+            if not over:
+                self._jobs.put(job)
+                self._worker.start()
+        if over:
+            job()
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -214,9 +221,13 @@ class Errands:
         """Wait for that end. Return what was asked for since, and was not done: nothing if this is the thread itself,
         which still does it.
         """
-        if self._worker.own_thread:
-            self._joined_itself = True
+        self._worker.join()
+        with self._lock:
+            self._over = True
+            self._joined_itself = self._worker.own_thread
+        if self._joined_itself:
             return []
+        self.end()  # for a thread that has started since
         self._worker.join()
         return self._left()
 

@@ -302,15 +302,17 @@ def test_a_handler_that_exits_ends_neither_the_call_nor_the_thread_that_hands_ov
 
 def test_a_handler_may_close_its_client_and_leaves_no_thread(room: Room) -> None:
     room.serve(Slow)
-    client, closed = room.client(), threading.Event()
+    client, sent, closed = room.client(), threading.Event(), threading.Event()
 
     def close(_: Reply) -> None:
+        sent.wait(LIMIT)
         client.close()
         closed.set()
 
     client.on_response("slow.*", close)
-    for _ in range(3):
-        client.send("slow.echo")
+    for pending in [client.send("slow.echo") for _ in range(3)]:
+        pending.result()
+    sent.set()
     assert closed.wait(LIMIT)  # the room sees to the rest
 
 

@@ -76,7 +76,6 @@ def test_a_turn_is_of_one_until_that_one_leaves_it() -> None:
 
 def test_errands_are_run_in_order_and_what_comes_after_the_end_is_given_back() -> None:
     errands, ran = Errands("errands"), list[str]()
-    assert errands.join() == []
     errands.add(lambda: ran.append("first"))
     errands.add(lambda: ran.append("second"))
     errands.end()
@@ -117,3 +116,12 @@ def test_errands_that_are_ended_by_one_of_them_come_to_an_end() -> None:
     errands.add(end)
     errands.join()
     assert done == ["ended", "asked for since"]
+
+
+def test_an_errand_that_is_asked_for_after_the_end_is_done_at_once_and_leaves_no_thread() -> None:
+    errands, done = Errands("errands that are late"), list[str]()
+    errands.end()
+    assert errands.join() == []
+    errands.add(lambda: done.append(threading.current_thread().name))
+    assert done == [threading.current_thread().name]
+    assert not errands.started
