@@ -29,13 +29,13 @@ _NO_NAME = "No Name"
 @rule(
     "LIFE-027",
     level=Level.MUST,
-    sentence="What is refused, for its name, for its size or for want of a service, leaves no thread and no descriptor.",
+    sentence="What is refused, or has nobody to go to, leaves no thread and no descriptor.",
     intent="A program that makes the same mistake all day must not die of it in the evening.",
     causes=(
         "what was opened for a request is closed only where that goes well",
         "a connection is made for each attempt, and kept",
     ),
-    mutants=("keeps-one-for-each-bad-name", "keeps-one-for-each-large-frame"),
+    mutants=("keeps-one-for-each-bad-name", "keeps-one-for-each-large-frame", "keeps-one-for-each-who-has-gone"),
     requires=("LINE-010", "LINE-012", "LIFE-004", "LIFE-008", "LINE-003"),
 )
 def refusals_leave_nothing(bench: Bench) -> None:
@@ -44,7 +44,11 @@ def refusals_leave_nothing(bench: Bench) -> None:
     line, inbox = near.dial(), far.serve(service, 9)
     line.send(service, b"ask", bench.times.arrive)
     delivery = bench.arrives(inbox)
+    with near.dial() as gone:
+        gone.send(service, b"ask and go", bench.times.arrive)
+        unheard = bench.arrives(inbox)
     uses: list[Callable[[], object]] = [
+        lambda: unheard.reply(b"x"),
         lambda: line.send(_NO_NAME, b"x", bench.times.brief),
         lambda: line.send(service, large, bench.times.brief),
         lambda: line.send(absent, b"x", bench.times.brief),
@@ -64,7 +68,7 @@ def refusals_leave_nothing(bench: Bench) -> None:
             with suppress(Exception):  # which error it is to be is for other rules
                 use()
 
-    bench.did(f"tried {len(uses)} things that are refused: once to warm up, then a few times between two looks")
+    bench.did(f"tried {len(uses)} things that come to nothing: once to warm up, then a few times between two looks")
     use_all()
     before = held()
     for _ in range(bench.profile.rounds + 1):
@@ -159,6 +163,53 @@ class _Ends:
 def _transported(use: Callable[[], object]) -> None:
     with suppress(TransportError):  # as there may be no connection just now
         use()
+
+
+@rule(
+    "LIFE-031",
+    level=Level.MUST,
+    sentence="What one end leaves behind is of no concern to others: what is open keeps what waits, what comes next is new.",
+    intent="A program opens and closes ends all day, on one transport, and each of them stands for somebody else.",
+    causes=(
+        "what waits, what is taken or what is listened to is kept for the transport, and not for each end",
+        "closing an end clears what all of them share, or leaves there what only it had",
+    ),
+    mutants=("hears-only-the-first-subscription", "places-stay-taken", "throws-away-what-waits-for-others"),
+    requires=("SETUP-005", "LINE-001", "LINE-004", "LINE-007"),
+)
+def ends_are_their_own(bench: Bench) -> None:
+    transport, service, other = bench.open("service"), bench.name(), bench.name()
+    line, inbox = transport.dial(), transport.serve(service, 9)
+    leaving, left = transport.dial(), transport.serve(other, 1)
+    bench.round_trip(leaving, left, other)
+    line.send(service, b"ask", bench.times.arrive)
+    delivery = bench.arrives(inbox)
+    for reply in (b"one", b"two"):
+        delivery.reply(reply)
+    for frame in (b"first", b"second"):
+        line.send(service, frame, bench.times.arrive)
+    seen = [bench.returns(line), bench.arrives(inbox).frame]  # so that the others are there as well, or about to be
+    leaving.send(other, b"never settled", bench.times.arrive)
+    bench.arrives(left)
+    bench.did("closed an inbox that had settled nothing, and a line, while frames waited at others of their transport")
+    left.close()
+    leaving.close()
+    seen += [bench.returns(line), bench.arrives(inbox).frame]
+    bench.expect.equal(sorted(seen), [b"first", b"one", b"second", b"two"], "what arrives at the ends that stay")
+    bench.did("served the same name anew, with room for one")
+    again, asking = transport.serve(other, 1), transport.dial()
+    asking.send(other, b"new", bench.times.arrive)
+    while (came := bench.arrives(again, "a request at an inbox of the same name that was opened anew")).frame != b"new":
+        came.settle()  # what was never settled, for another one to do
+    came.settle()
+    if bench.guarantees.notifications:
+        channel = bench.name("c")
+        bench.did("subscribed, closed, and subscribed to the same channel anew")
+        for number in range(2):
+            with transport.subscribe(channel) as feed:
+                transport.publish(channel, b"%d" % number)
+                heard = bench.arrives(feed, f"what is published to subscription {number + 1} of the same channel")
+                bench.expect.equal(heard.frame, b"%d" % number, "what it hears")
 
 
 @rule(

@@ -13,7 +13,7 @@ import tracemalloc
 from functools import partial
 from typing import Final
 
-from treaty import DeadlineExceeded, FrameTooLarge, Inbox, Line, RemoteError, Unavailable
+from treaty import ConnectionLost, DeadlineExceeded, FrameTooLarge, Inbox, Line, RemoteError, Unavailable
 from treaty.sealing import MAX_FRAME
 from treaty_contracts import judging
 from treaty_contracts.aside import Aside
@@ -42,7 +42,7 @@ _RETURNED: Final = 60
     sentence="A frame for a service that nobody serves comes back as Unavailable in the declared time, and is the one.",
     intent="A caller that is told can try elsewhere; and it must be told about the right call.",
     causes=("the library drops what it cannot route", "the error does not carry the frame", "retrying for too long"),
-    mutants=("lies-about-absence", "returns-the-wrong-frame"),
+    mutants=("forgets-that-one-has-left", "lies-about-absence", "returns-the-wrong-frame"),
     requires=("SETUP-003",),
 )
 def absence_is_noticed(bench: Bench) -> None:
@@ -62,6 +62,16 @@ def absence_is_noticed(bench: Bench) -> None:
     delivery.reply(b"answer")
     delivery.settle()
     bench.expect.equal(bench.returns(line), b"answer", "what the line gets after a frame came back")
+    if not bench.guarantees.survives_restart:
+        inbox.close()
+        bench.did("the service stopped, and was sent another frame")
+        for last in (False, True):
+            try:
+                _comes_back(bench, line, service, b"z" * 60 + b" for who has left", limit)
+                break
+            except ConnectionLost:  # that it went may be told first, and once
+                if last:
+                    raise
 
 
 def _returned(line: Line) -> list[bytes]:

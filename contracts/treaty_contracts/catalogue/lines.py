@@ -197,10 +197,11 @@ def ends_when_closed(bench: Bench, open_one: Callable[[], Line | Inbox]) -> None
     intent="Status messages come before the answer, and workers settle when they like.",
     causes=(
         "the way back is forgotten with the first reply, or with settle",
+        "one object is used for what arrives later as well",
         "replies belong to one thread",
         "parts of two replies are interleaved",
     ),
-    mutants=("forgets-after-settle", "interleaves-replies", "one-reply-only"),
+    mutants=("forgets-after-settle", "interleaves-replies", "one-reply-only", "uses-deliveries-again"),
     requires=("LINE-001",),
     strength=Strength.STOCHASTIC,
 )
@@ -223,7 +224,14 @@ def many_replies(bench: Bench) -> None:
     for one in at_once:
         one.result(bench.times.arrive)
     delivery.settle()
+    other = bench.line()
+    other.send(service, b"another one asks", bench.times.arrive)
+    second = bench.arrives(inbox)
     reply(small[2:])
+    second.reply(b"for the other one")
+    second.settle()
+    came = bench.returns(other, "the reply to what another line asked, after one to what was settled before,")
+    bench.expect.equal(came, b"for the other one", "what another line gets, after replies to what was settled before")
     got += [bench.returns(line) for _ in small[2:]]
     replies = [*small, *(frame for share in shares for frame in share)]
     bench.expect.judged(judging.exactly_once(replies, got, "the replies that arrive"))

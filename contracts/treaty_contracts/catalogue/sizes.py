@@ -23,7 +23,7 @@ _AWKWARD = (
     b"\x00", b"\n", b"\r\n\r\n", b"\xff\xfe", b'{"a": 1}', b"[1]", b"null", b" ", "ü".encode("latin-1"),
     "✓".encode(), bytes(range(256)), b"\x00" * 1000,
 )  # fmt: skip
-_EDGES = (254, 255, 256, 8191, 8192, 8193, 65_535, 65_536)
+_EDGES = tuple(2**power + step for power in range(4, 17) for step in (-1, 0, 1))[:-1]
 #: How much a reader takes at once, often, and how much of it a transport's own header may be.
 _READ, _HEADER = 65_536, 96
 #: Beyond the size that every transport takes: where libraries begin another fragment, block or buffer.

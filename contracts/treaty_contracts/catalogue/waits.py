@@ -7,9 +7,11 @@ No service and no client is involved: what fails here fails below everything els
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from functools import partial
+from threading import Event
 from typing import Final
 
 from treaty import Delivery, Inbox, Line
@@ -45,6 +47,7 @@ EARLY: Final = 0.0015
         "returns-a-little-early",
         "returns-early",
         "returns-early-from-long-waits",
+        "takes-whole-numbers-for-milliseconds",
         "zero-is-for-ever",
         "zero-waits-a-little",
     ),
@@ -73,6 +76,14 @@ def receive_keeps_its_timeout(bench: Bench) -> None:
                 (("line", line.receive), ("inbox", inbox.receive))]  # fmt: skip
         for one in both:
             one.result(bench.times.arrive * 3)
+    whole = math.ceil(bench.times.arrive)
+    bench.did(f"received with {whole}, a whole number, and sent a frame meanwhile")
+    waiting = Aside(partial(inbox.receive, whole))
+    waiting.begun.wait(bench.times.arrive)
+    Event().wait(_TIMEOUTS[1])
+    line.send(service, b"in time", bench.times.arrive)
+    came = waiting.result(bench.times.arrive * 3)
+    bench.expect.that(came is not None, f"receive({whole}) waits for what is sent meanwhile", "None")
 
 
 @rule(

@@ -157,6 +157,19 @@ class ReturnsEarlyFromLongWaits(_Both):
     line_kind = _RushedLine
 
 
+class _CountingInMilliseconds(WrappedInbox):
+    def receive(self, timeout: float) -> Delivery | None:
+        return super().receive(timeout / 1000 if isinstance(timeout, int) else timeout)
+
+
+@broken("takes-whole-numbers-for-milliseconds", kills=("LINE-003",), shows="waits for what is sent meanwhile")
+class TakesWholeNumbersForMilliseconds(WrappedTransport):
+    """A timeout that is a whole number counts as milliseconds at the inbox of a service."""
+
+    def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - all alike
+        return _CountingInMilliseconds(inner)
+
+
 class _SpinningLine(WrappedLine):
     def receive(self, timeout: float) -> bytes | None:
         until = time.monotonic() + timeout
