@@ -1,4 +1,4 @@
-"""Brokers of our own, to be hurt: nobody else's messages are on them."""
+"""Brokers of our own, to be hurt: nobody else's messages are on them. Whoever has none, or wants none, has none of these."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis
 
-from .outside import Connection, eventually, reachable
+from .outside import AMQP, REDIS, Connection, eventually, reachable
 
 #: Debian puts wrappers into the path that become another user; the programs themselves are here.
 _DEBIAN = Path("/usr/lib/rabbitmq/bin")
@@ -31,8 +31,8 @@ class OwnRedis:
     """A Redis of our own, which forgets everything when it is killed."""
 
     def __init__(self) -> None:
-        if shutil.which("redis-server") is None:
-            pytest.skip("there is no redis-server here")
+        if shutil.which("redis-server") is None or not reachable(REDIS):
+            pytest.skip("there is no redis here, or no redis-server")
         (self.port,) = free_ports(1)
         self.url = f"kombu+redis://127.0.0.1:{self.port}/0"
         self.start()
@@ -56,8 +56,8 @@ class OwnRabbit:
 
     def __init__(self, folder: Path) -> None:
         self._programs = _DEBIAN if _DEBIAN.is_dir() else Path(shutil.which("rabbitmq-server") or "/-").parent
-        if not (self._programs / "rabbitmq-server").exists():
-            pytest.skip("there is no rabbitmq-server here")
+        if not (self._programs / "rabbitmq-server").exists() or not reachable(AMQP):
+            pytest.skip("there is no rabbitmq here, or no rabbitmq-server")
         self.port, inner, names = free_ports(3)
         self.url = f"kombu+amqp://guest:guest@127.0.0.1:{self.port}//"
         (folder / "plugins").write_text("[].\n")
