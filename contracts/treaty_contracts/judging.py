@@ -155,7 +155,8 @@ def same_world(before: Mapping[str, Any], after: Mapping[str, Any], what: str) -
         for name in dict.fromkeys((*before, *after))
         if before.get(name) != after.get(name)
     ]
-    return _verdict(f"{what}: unchanged", faults, len(before))
+    more = [f"and {len(faults) - _TOLD} more"] if len(faults) > _TOLD else []
+    return _verdict(f"{what}: unchanged", [*faults[:_TOLD], *more], len(before))
 
 
 def nothing_new(before: Counter[str], after: Counter[str], what: str) -> Verdict:

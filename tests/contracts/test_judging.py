@@ -120,6 +120,7 @@ BAD: dict[str, tuple[Callable[[], Verdict], str]] = {
         "Unavailable is not raised from the OSError",
     ),
     "another world": (lambda: judging.same_world({"a": 1, "b": 2}, {"a": 1, "b": 3}, "it"), "b: 2 became 3"),
+    "many changes": (lambda: judging.same_world(dict.fromkeys("abcdef", 1), {}, "it"), "d: 1 became None; and 2 more"),
     "something set": (lambda: judging.same_world({"a": 1}, {"a": 1, "TZ": "UTC"}, "it"), "TZ: None became UTC"),
     "something new": (lambda: judging.nothing_new(Counter("a"), Counter("aabbb"), "it"), "a; b (3)"),
 }

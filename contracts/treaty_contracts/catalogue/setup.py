@@ -7,33 +7,24 @@ Each of these rules is small on purpose: when one fails, the rest is blocked and
 
 from __future__ import annotations
 
-import gc
-import logging
 import os
-import random
-import resource
-import signal
-import socket
 import sys
 import tempfile
 import threading
-import time
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from treaty import DeadlineExceeded, Guarantees, Transport, TreatyError
 from treaty_contracts import judging
-from treaty_contracts.aftermath import CLOCKS
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
 from treaty_contracts.catalogue.names import alike
 from treaty_contracts.forking import Child
 from treaty_contracts.registry import QUESTIONS, Level, rule
+from treaty_contracts.world import Seeding, world
 
 _SMALLEST_LIMIT: Final = 64 * 1024
 #: Who notices later than that is no help to calls, which have 10 seconds where nothing else is said: that is a ``None``.
@@ -42,10 +33,6 @@ _LATEST: Final = 20.0
 _ON_A_LINE: Final = 10
 #: Standard output and standard error.
 _STREAMS: Final = (1, 2)
-#: How the names of the limits of a process begin.
-_LIMIT: Final = "RLIMIT_"
-#: What Linux says of a process.
-_STATUS: Final = Path("/proc/self/status")
 
 
 @rule(
@@ -170,11 +157,14 @@ def _isolated(bench: Bench, names: tuple[str, ...]) -> None:
         "a print or a logging.basicConfig was left in",
         "the library below installs signal handlers or filters warnings",
         "a thread ends with an exception, such as at close",
-        "umask, gc or random.seed is called, and not called back",
+        "umask, gc, setlocale, nice or random.seed is called, and not called back",
+        "a hook for errors in threads, or a function of a module, is replaced",
     ),
     mutants=(
         "changes-warnings",
         "dies-in-a-thread",
+        "silences-threads",
+        "patches-sockets",
         "prints",
         "sets-a-handler",
         "hides-new-files",
@@ -188,22 +178,26 @@ def good_guest(bench: Bench) -> None:
     _flush()
     changed = Child(partial(_changed, bench), bench.times.arrive * 3).report()
     bench.expect.equal(changed, "", "what is changed of what belongs to the program, in its main thread")
-    before = {**_world(), "the directory for temporary files": True}
     with _Watched() as watched:
+        # Looked at meanwhile: what is put in place of what watches is put away when nobody watches any more.
+        before = {**world(), "the directory for temporary files": True}
         _visit(bench, bench.open("client"), bench.open("service"))
+        after = world()
     bench.expect.equal(watched.printed, "", "what is printed to standard output and standard error")
     bench.expect.that(watched.intact, "sys.stdout and sys.stderr stay as they were, and open", "they do not")
     bench.expect.equal(watched.uncaught, [], "the exceptions that end a thread")
     bench.expect.that(not watched.seeded, "random numbers of the program are not seeded", "random.seed was called")
-    bench.expect.judged(judging.same_world(before, _world(), "what belongs to the program"))
+    bench.expect.judged(judging.same_world(before, after, "what belongs to the program"))
 
 
 def _changed(bench: Bench) -> str:
-    before, elsewhere = _world(), f"{bench.namespace}m"
+    elsewhere = f"{bench.namespace}m"
     with _Watched():
+        before = world()
         near, far = (bench.target.opened(bench.context(role, elsewhere)) for role in ("client", "service"))
         _visit(bench, near, far)
-    return judging.same_world(before, _world(), "what belongs to the program").observed
+        after = world()
+    return judging.same_world(before, after, "what belongs to the program").observed
 
 
 def _visit(bench: Bench, near: Transport, far: Transport) -> None:
@@ -271,49 +265,13 @@ def _wait(receive: Callable[[float], object], seconds: float) -> None:
         receive(seconds)
 
 
-def _world() -> dict[str, Any]:
-    """Return what belongs to the whole program, by name."""
-    root = logging.getLogger()
-    handlers = {f"the handler of {one!r}": signal.getsignal(one) for one in signal.valid_signals()}
-    variables = {f"the variable {name}": value for name, value in os.environ.items()}
-    return {
-        **handlers,
-        **variables,
-        "the working directory": str(Path.cwd()),
-        "the filters of warnings": list(warnings.filters),
-        "warnings.showwarning": warnings.showwarning,
-        "the level of the root logger": root.level,
-        "the handlers of the root logger": list(root.handlers),
-        "what is logged at all": root.manager.disable,
-        "sys.excepthook": sys.excepthook,
-        "the directory for temporary files": Path(tempfile.gettempdir()).is_dir(),
-        "threading.excepthook": threading.excepthook,
-        "the default timeout of sockets": socket.getdefaulttimeout(),
-        "how deep calls may nest": sys.getrecursionlimit(),
-        "how often threads take turns": sys.getswitchinterval(),
-        "whether garbage is collected": gc.isenabled(),
-        "when garbage is collected": gc.get_threshold(),
-        "the mask of new files": _umask(),
-        **{
-            f"the limit {name}": resource.getrlimit(getattr(resource, name)) for name in dir(resource) if _LIMIT in name
-        },
-        **{f"time.{clock}": getattr(time, clock) for clock in CLOCKS},
-    }
-
-
-def _umask() -> str:
-    """Return the mask of new files where the system shows it: to ask for it otherwise is to set it."""
-    if not _STATUS.is_file():
-        return ""
-    return next((line for line in _STATUS.read_text("ascii", "replace").splitlines() if line.startswith("Umask")), "")
-
-
 class _Watched:
     """Keeps what is printed meanwhile, by whatever means, and what ends threads."""
 
     def __enter__(self) -> Self:
         self.printed = ""
         self.uncaught: list[str] = []
+        self.seeded = False
         self._file = tempfile.TemporaryFile()
         self._streams = sys.stdout, sys.stderr
         self._hook = threading.excepthook
@@ -326,9 +284,7 @@ class _Watched:
         sys.stdout, sys.stderr = self._lent
         self.intact = False
         threading.excepthook = self._note
-        # The numbers themselves may be drawn by anybody, so that their state tells nothing.
-        self.seeded, self._seed = False, random.seed
-        random.seed = self._note_seed
+        self._seeding = Seeding().__enter__()
         return self
 
     def __exit__(
@@ -337,7 +293,8 @@ class _Watched:
         _flush()
         self.intact = [sys.stdout, sys.stderr] == self._lent and not any(stream.closed for stream in self._lent)
         threading.excepthook = self._hook
-        random.seed = self._seed
+        self._seeding.__exit__(kind, error, traceback)
+        self.seeded = self._seeding.seen
         sys.stdout, sys.stderr = self._streams
         for stream, saved in zip(_STREAMS, self._saved, strict=True):
             os.dup2(saved, stream)
@@ -345,10 +302,6 @@ class _Watched:
         self._file.seek(0)
         self.printed = self._file.read().decode("utf-8", "backslashreplace")
         self._file.close()
-
-    def _note_seed(self, *args: Any, **named: Any) -> None:
-        self.seeded = True
-        self._seed(*args, **named)
 
     def _note(self, args: threading.ExceptHookArgs) -> None:
         name = args.thread.name if args.thread else "a thread"

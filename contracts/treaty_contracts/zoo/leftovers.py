@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -15,6 +16,7 @@ import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from treaty import FrameTooLarge, InvalidTarget, Line, Transport, TreatyError
 from treaty_contracts.wrapping import WrappedLine, WrappedTransport
@@ -22,6 +24,8 @@ from treaty_contracts.zoo.animals import broken
 
 #: After how many lines a transport is taken for one at which somebody dials again and again.
 _OFTEN = 3
+#: As it was before an animal put something else in its place.
+_CONNECT = socket.create_connection
 #: Where Linux keeps shared memory that has a name.
 _SHARED = Path("/dev/shm")
 #: After how many seconds nobody looks any more at what was left.
@@ -137,6 +141,36 @@ class DiesInAThread(WrappedTransport):
             thread.start()
             thread.join()
         self.inner.close()
+
+
+def _unheard(args: threading.ExceptHookArgs) -> None:
+    """Say nothing."""
+
+
+@broken("silences-threads", kills=("SETUP-004",), shows="threading.excepthook")
+class SilencesThreads(WrappedTransport):
+    """Closing a transport has no thread of the program say any more why it ended; then one ends."""
+
+    def close(self) -> None:
+        if not self.closed and not self.foreign:
+            threading.excepthook = _unheard
+            thread = threading.Thread(target=_stumble, name="stumbling", daemon=True)
+            thread.start()
+            thread.join()
+        self.inner.close()
+
+
+def _connected(*args: Any, **named: Any) -> socket.socket:
+    return _CONNECT(*args, **named)
+
+
+@broken("patches-sockets", kills=("SETUP-004",), shows="socket.create_connection")
+class PatchesSockets(WrappedTransport):
+    """Whoever dials has all connections of the program made by another function."""
+
+    def dial(self) -> Line:
+        socket.create_connection = _connected
+        return self.inner.dial()
 
 
 class _LitteringLine(WrappedLine):
