@@ -6,10 +6,13 @@ is, nor any rule.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -19,8 +22,6 @@ from typing import Any, Final, TypeAlias, cast
 
 from treaty_contracts.target import SetupError
 
-#: The signals whose handlers belong to whoever runs the program.
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE)
 #: By which every time is measured.
 CLOCKS: Final = ("time", "monotonic", "perf_counter")
 
@@ -83,29 +84,59 @@ class Aftermath:
 
 
 def _parts() -> list[_Part]:
-    def handler(number: signal.Signals) -> _Part:
-        return f"what {number.name} does", signal.getsignal(number), lambda value: signal.signal(number, value)
+    def handler(number: int) -> _Part:
+        return f"what {_name(number)} does", signal.getsignal(number), lambda value: _handle(number, value)
 
-    def stream(name: str) -> _Part:
-        return f"sys.{name}", getattr(sys, name), lambda value: setattr(sys, name, value)
+    def attribute(module: Any, name: str) -> _Part:
+        return f"{module.__name__}.{name}", getattr(module, name), lambda value: setattr(module, name, value)
 
+    filters = list(warnings.filters)
     return [
         ("how deep calls may nest", sys.getrecursionlimit(), sys.setrecursionlimit),
-        *map(handler, _SIGNALS),
-        *map(stream, ("stdout", "stderr", "excepthook")),
+        *map(handler, sorted(signal.valid_signals())),
+        *(attribute(sys, name) for name in ("stdout", "stderr", "excepthook", "unraisablehook")),
+        attribute(threading, "excepthook"),
+        ("the default timeout of sockets", socket.getdefaulttimeout(), socket.setdefaulttimeout),
+        ("what is logged at all", logging.root.manager.disable, logging.disable),
         ("the working directory", str(Path.cwd()), os.chdir),
-        ("which warnings are errors", _errors(), _leave_errors),
+        ("which warnings are errors", _filters(_is_error), lambda _: _leave(filters)),
+        ("which warnings are shown", _filters(_is_broad), lambda _: _leave(filters)),
     ]
 
 
-def _errors() -> list[Any]:
-    """Return the filters that make errors of warnings. Others, which libraries add, are nobody's trouble."""
-    return [one for one in warnings.filters if one[0] == "error"]
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # of those for real time only the first and the last one have names
+        return f"signal {number}"
 
 
-def _leave_errors(wanted: list[Any]) -> None:
-    for one in _errors():
-        if one not in wanted:
-            cast("list[Any]", warnings.filters).remove(one)
+def _handle(number: int, handler: Any) -> None:
+    # None is one that was not set by Python, and Python cannot set it again.
+    signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _is_error(one: Any) -> bool:
+    return bool(one[0] == "error")
+
+
+def _is_broad(one: Any) -> bool:
+    """Whether a filter is about a whole class of Python's own warnings, wherever they come from: about everybody's.
+
+    Others, which libraries add for their own or for a certain one, are nobody's trouble.
+    """
+    _, message, category, module, line = one
+    return not (_is_error(one) or message or module or line) and category.__module__ == "builtins"
+
+
+def _filters(wanted: Callable[[Any], bool]) -> list[Any]:
+    return [one for one in warnings.filters if wanted(one)]
+
+
+def _leave(wanted: list[Any]) -> None:
+    """Have the filters be what they were, but for those that came and are nobody's trouble."""
+    filters = cast("list[Any]", warnings.filters)
+    harmless = [one for one in filters if not (one in wanted or _is_error(one) or _is_broad(one))]
+    filters[:] = [*harmless, *wanted]
     with warnings.catch_warnings():
         pass  # which makes Python look at the filters anew

@@ -19,6 +19,7 @@ from treaty_contracts.aftermath import Aftermath
 from treaty_contracts.expect import plain, said
 from treaty_contracts.kinds import TARGETS, AnyTarget
 from treaty_contracts.target import SetupError, unanswered
+from treaty_contracts.world import Seeding
 
 #: Where installed packages name their targets.
 GROUP: Final = "treaty.contracts"
@@ -92,12 +93,15 @@ def load(spec: str) -> Loaded:
     module, attribute = check_spec(spec)
     # What runs the rules has to go on as if nothing had happened, whatever the import does to the program.
     aftermath = Aftermath(f"the import of {module!r}")
-    value = _attribute(_tried(f"the import of {module!r}", lambda: _imported(module)), module, attribute)
     lines = (f"from {module} import {attribute.partition('.')[0]}",)
     reached = attribute
-    if callable(value) and not isinstance(value, TARGETS):
-        value, reached = _tried(f"{spec}()", value), f"{attribute}()"
+    with Seeding() as seeding:
+        value = _attribute(_tried(f"the import of {module!r}", lambda: _imported(module)), module, attribute)
+        if callable(value) and not isinstance(value, TARGETS):
+            value, reached = _tried(f"{spec}()", value), f"{attribute}()"
     warnings = aftermath.mended()
+    if seeding.seen:
+        warnings += (f"the import of {module!r} seeded the random numbers of the program",)
     return Loaded(_found(value, spec, lines, reached), warnings)
 
 
