@@ -5,6 +5,7 @@ It must not know what the secret is used for, and never repeats it.
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 import warnings
@@ -50,8 +51,8 @@ def _from_file(file: Path) -> Key:
         raise InvalidSecret(f"the secret file {str(file)!r} cannot be read: {error.strerror}") from error
     if stat.S_ISREG(mode) and mode & 0o077:
         show_warning(f"the secret file {str(file)!r} is open to other users: chmod 600 {file}")
-    # Editors and `echo` end a file with a newline; it belongs to no secret.
-    return _read(content.rstrip(b"\r\n"))
+    # Editors and `echo` end a file with a newline, and some begin it with a byte order mark: neither is of the secret.
+    return _read(content.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n"))
 
 
 def _read(secret: str | bytes) -> Key:

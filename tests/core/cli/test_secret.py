@@ -34,6 +34,16 @@ def test_it_comes_from_the_file_that_the_environment_names(tmp_path: Path, monke
     assert read_secret(None) == KEY
 
 
+def test_a_byte_order_mark_is_none_of_the_secret(tmp_path: Path) -> None:
+    file = _file(tmp_path)
+    file.write_text(KEY.text() + "\r\n", encoding="utf-8-sig")
+    assert read_secret(file) == KEY
+    file.write_text("a phrase of more than thirty-two characters", encoding="utf-8-sig")
+    marked = read_secret(file)
+    file.write_text("a phrase of more than thirty-two characters", encoding="utf-8")
+    assert marked == read_secret(file)
+
+
 def test_a_file_given_counts_more_than_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TREATY_SECRET", "another" * 9)
     assert read_secret(_file(tmp_path)) == KEY
