@@ -44,7 +44,7 @@ class Files:
         scripts: Path | None,
         baseline: Path | None = None,
     ) -> None:
-        _differ({"--baseline": baseline, "--json": json, "--junit": junit, "--badge": badge, "--scripts": scripts})
+        differ({"--baseline": baseline, "--json": json, "--junit": junit, "--badge": badge, "--scripts": scripts})
         self._junit, self._badge, self._scripts = junit, badge, scripts
         self._names: dict[str, str] = {}
         self._report = json
@@ -125,8 +125,15 @@ def _written(path: Path) -> Iterator[None]:
         raise SetupError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def _differ(paths: Mapping[str, Path | None]) -> None:
-    """See that no two options name one file; what is no file, such as ``/dev/null``, may be named by several."""
+def differ(paths: Mapping[str, Path | None]) -> None:
+    """See that no two options name one file; what is no file, such as ``/dev/null``, may be named by several.
+
+    Args:
+        paths: what each option names, by the option.
+
+    Raises:
+        SetupError: two of them are the same, by whatever path.
+    """
     options: dict[Path, str] = {}
     for option, path in paths.items():
         if path is None or (path.exists() and not (path.is_file() or path.is_dir())):

@@ -14,12 +14,14 @@ from rich.text import Text
 from treaty import ConfigurationError
 from treaty.cli.screen import out
 from treaty_contracts.cli.exits import READING
+from treaty_contracts.cli.files import differ
 from treaty_contracts.cli.screen import clean
 from treaty_contracts.matrix import gather
 from treaty_contracts.matrix import matrix as side_by_side
 from treaty_contracts.matrix_page import page
 from treaty_contracts.matrix_text import markdown as as_markdown
 from treaty_contracts.report import ReportError
+from treaty_contracts.target import SetupError
 
 EXAMPLES: Final = """\
 treaty matrix reports/*.json --html matrix.html
@@ -47,8 +49,10 @@ def matrix(
     another version of the suite wrote, or that says what its records do not give, is refused.
     """
     try:
+        _once(reports)
+        differ({**{f"REPORT {path}": path for path in reports}, "--html": html, "--markdown": markdown})
         gathered = gather(map(str, reports))
-    except ReportError as error:
+    except (ReportError, SetupError) as error:
         raise ConfigurationError(str(error)) from error
     made = side_by_side(gathered)
     if html is None and markdown is None:
@@ -59,6 +63,16 @@ def matrix(
             _write(path, text(made))
     words = ", ".join(f"{report.header.target}: {report.footer.summary.said}" for report in gathered)
     out().print(Text(clean(words)), soft_wrap=True)
+
+
+def _once(reports: list[Path]) -> None:
+    """See that no report is named twice, by whatever path: two columns that are the same compare nothing."""
+    seen: dict[Path, Path] = {}
+    for path in reports:
+        first = seen.setdefault(path.resolve(), path)
+        if first is not path:
+            also = f", also as {first}" if first != path else ""
+            raise ConfigurationError(f"{path} is named twice{also}: name each report once")
 
 
 def _write(path: Path, text: str) -> None:

@@ -59,3 +59,30 @@ def test_a_report_without_its_footer_is_refused(files: list[str]) -> None:
 def test_what_is_not_there(files: list[str]) -> None:
     assert run("none.json").exit_code == 2
     assert "cannot be written" in run(*files, "--html", "no/such/folder/m.html").stderr
+
+
+def test_no_file_is_written_over_a_report(files: list[str]) -> None:
+    before = Path("g.json").read_bytes()
+    Path("link.json").symlink_to("g.json")
+    for option in ("--html", "--markdown"):
+        for path in ("g.json", str(Path("g.json").absolute()), "link.json"):
+            result = run(*files, option, path)
+            assert result.exit_code == 2, result.output
+            assert f"REPORT g.json and {option} are the same file, {path}" in result.stderr
+            assert Path("g.json").read_bytes() == before
+
+
+def test_each_page_has_its_own_file(files: list[str]) -> None:
+    result = run(*files, "--html", "page", "--markdown", "./page")
+    assert result.exit_code == 2
+    assert "--html and --markdown are the same file, page" in result.stderr
+    assert not Path("page").exists()
+    assert run(*files, "--html", "/dev/null", "--markdown", "/dev/null").exit_code == 0
+
+
+def test_a_report_that_is_named_twice_is_refused(files: list[str]) -> None:
+    result = run(*files, "g.json")
+    assert result.exit_code == 2 and not result.stdout
+    assert "g.json is named twice: name each report once" in result.stderr
+    Path("link.json").symlink_to("g.json")
+    assert "link.json is named twice, also as g.json" in run(*files, "link.json").stderr
