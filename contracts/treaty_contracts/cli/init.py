@@ -6,6 +6,7 @@ It must not know what stands in the files.
 from __future__ import annotations
 
 import shlex
+from errno import EISDIR
 from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Final
@@ -95,6 +96,8 @@ def _write(path: Path, text: str) -> bool:
     """Write a file that is not there yet, and return whether that was so."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(EISDIR, "it is a directory")
         if path.exists():
             return False
         with path.open("x", encoding="utf-8") as stream:

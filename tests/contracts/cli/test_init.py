@@ -90,6 +90,14 @@ def test_a_file_is_no_directory(package: str) -> None:
     assert result.exit_code == 2 and ".github/workflows/contract.yml cannot be written" in result.stderr
 
 
+def test_a_directory_is_no_file(package: str) -> None:
+    Path(f"{package}_contract.py").mkdir()
+    result = run(package)
+    assert result.exit_code == 2, result.output
+    assert f"{package}_contract.py cannot be written: it is a directory" in result.stderr
+    assert "kept" not in result.stdout
+
+
 def test_the_workflow_keeps_the_badge(package: str) -> None:
     run(package)
     text = Path(".github/workflows/contract.yml").read_text()
