@@ -48,7 +48,11 @@ class Expectations:
     def equal(self, observed: object, wanted: object, what: str) -> None:
         """Check that two values are equal, and of one type: ``1``, ``1.0`` and ``True`` are three things."""
         same = observed == wanted and type(observed) is type(wanted)
-        self.that(same, f"{what}: {shown(wanted)}", observed)
+        due, found = shown(wanted), shown(observed)
+        if due == found and type(observed) is not type(wanted):
+            # What reads the same is told apart by its type, as with a subclass of bytes.
+            self.that(same, f"{what}: {due}, of type {type_name(wanted)}", f"{found}, of type {type_name(observed)}")
+        self.that(same, f"{what}: {due}", observed)
 
     def raises(
         self, kinds: type[BaseException] | tuple[type[BaseException], ...], action: Callable[[], object], what: str
@@ -107,6 +111,12 @@ def shown(value: object) -> str:
         return f"{value[: _SHOWN // 4]!r}… ({len(value):,} bytes)"
     text = plain(repr(value) if not isinstance(value, str) else value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text):,} characters)"
+
+
+def type_name(value: object) -> str:
+    """Return what the type of a value is called, with its module if it is none of Python's own."""
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def timed(action: Callable[[], Any]) -> tuple[Any, float]:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from treaty import TreatyError
-from treaty_contracts.expect import shown
+from treaty_contracts.expect import shown, type_name
 
 #: How many of many faults are told.
 _TOLD: Final = 4
@@ -68,9 +68,7 @@ def in_order(sent: Sequence[bytes], got: Iterable[bytes], what: str) -> Verdict:
 def faithful(pairs: Iterable[tuple[Any, Any]], what: str) -> Verdict:
     """In each pair of what was sent and what came, both are equal and of one type, all the way down."""
     looked_at = list(pairs)
-    faults = _told(
-        "changed", (f"{shown(one)} became {shown(other)}" for one, other in looked_at if not alike(one, other))
-    )
+    faults = _told("changed", (_became(one, other) for one, other in looked_at if not alike(one, other)))
     return _verdict(f"{what}: what was sent, of the same type", faults, len(looked_at))
 
 
@@ -183,6 +181,13 @@ def _only(came: Counter[bytes], wanted: Counter[bytes]) -> Counter[bytes]:
 
 def _foreign(error: BaseException | None) -> bool:
     return isinstance(error, Exception) and not isinstance(error, TreatyError)
+
+
+def _became(one: Any, other: Any) -> str:
+    before, after = shown(one), shown(other)
+    if before == after and type(one) is not type(other):
+        before, after = f"{before}, of type {type_name(one)},", f"{after}, of type {type_name(other)}"
+    return f"{before} became {after}"
 
 
 def _told(kind: str, faults: Iterable[object]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from treaty_contracts import judging
 from treaty_contracts.expect import Expectations, Violated, plain, said, shown
 
 
@@ -30,3 +31,22 @@ def test_another_error_than_the_one_that_is_due() -> None:
 
     with pytest.raises(Violated, match="Mute: "):
         Expectations().raises(ValueError, fail, "an attempt")
+
+
+class Carrier(bytes):
+    """Bytes that are not exactly bytes."""
+
+
+def test_a_judge_tells_types_that_read_the_same() -> None:
+    verdict = judging.faithful([(b"x", Carrier(b"x"))], "a frame")
+    assert verdict.observed == f"1 changed: b'x', of type bytes, became b'x', of type {Carrier.__module__}.Carrier"
+
+
+def test_what_reads_the_same_is_told_apart_by_its_type() -> None:
+    with pytest.raises(Violated) as told:
+        Expectations().equal(Carrier(b"fence"), b"fence", "the frame")
+    assert told.value.expected == "the frame: b'fence', of type bytes"
+    assert told.value.observed == f"b'fence', of type {Carrier.__module__}.Carrier"
+    with pytest.raises(Violated) as told:
+        Expectations().equal(1.0, 1, "the number")
+    assert (told.value.expected, told.value.observed) == ("the number: 1", "1.0")
