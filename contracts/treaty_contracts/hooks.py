@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from treaty_contracts.expect import said
 from treaty_contracts.target import Context, SetupError, Target
 
 #: What each hook is, as the author of a target writes it.
@@ -27,30 +28,30 @@ def hooked(target: Target, name: str, context: Context) -> Callable[..., Any]:
     """
 
     def call(*given: Any) -> Any:
-        made = _ask(target, name, partial(getattr(target, name), context, *given))
+        made = _ask(name, partial(getattr(target, name), context, *given))
         if name not in ("tap", "cut_link"):
             return None
         if not callable(made):
             raise faulty(target, name, f"returned {type(made).__name__}, which cannot be called")
-        return partial(_read if name == "tap" else _ask, target, name, made)
+        return partial(_read, target, made) if name == "tap" else partial(_ask, name, made)
 
     return call
 
 
-def _read(target: Target, name: str, recorded: Callable[[], Any]) -> bytes:
-    seen = _ask(target, name, recorded)
+def _read(target: Target, recorded: Callable[[], Any]) -> bytes:
+    seen = _ask("tap", recorded)
     if not isinstance(seen, bytes | bytearray):
-        raise faulty(target, name, f"recorded {type(seen).__name__}, not bytes")
+        raise faulty(target, "tap", f"recorded {type(seen).__name__}, not bytes")
     return bytes(seen)
 
 
-def _ask(target: Target, name: str, function: Callable[[], Any]) -> Any:
+def _ask(name: str, function: Callable[[], Any]) -> Any:
     try:
         return function()
-    except SetupError:
+    except (SetupError, KeyboardInterrupt):
         raise
-    except Exception as error:
-        raise faulty(target, name, f"raised {type(error).__name__}: {error}") from error
+    except BaseException as error:  # an exit or a failed assertion of a test runner is no fault of the transport either
+        raise SetupError(f"your target's {name} raised {said(error)}; {SHAPES[name]}") from error
 
 
 def faulty(target: Target, name: str, what: str) -> SetupError:
