@@ -47,6 +47,8 @@ class Kind:
 def _declared(target: Target) -> Guarantees:
     context = Context(namespace="declaration", role="client", secret="", time_scale=target.time_scale)
     with target.opened(context) as transport:
+        # Here, and not wherever it is opened: that each end answers alike, and well, is for a rule.
+        target.check_answers(transport)
         return transport.guarantees
 
 

@@ -22,8 +22,9 @@ from hypothesis.errors import Flaky, HypothesisException
 
 from treaty import TreatyError
 from treaty_contracts import recording, wrapping
+from treaty_contracts.declaring import Declaration
 from treaty_contracts.expect import Violated, plain, said
-from treaty_contracts.isolation import FAULT, GRACE, MEDDLED, MEDDLING, Ended, described, in_child
+from treaty_contracts.isolation import FAULT, GRACE, MEDDLED, MEDDLING, described, in_child
 from treaty_contracts.kinds import KINDS, AnyTarget, before, kind_of
 from treaty_contracts.profile import PROFILES, Profile
 from treaty_contracts.registry import TRANSPORT, Rule, Strength, counterpart, declares, find, refusal
@@ -69,7 +70,8 @@ class Run:
         self.outcomes: dict[str, Outcome] = {}
         self._isolated = isolated
         self._kind = kind_of(target)
-        self._guarantees: msgspec.Struct | None = None
+        #: What the target declares; it is checked before the first rule.
+        self.declaration = Declaration(target, self.profile.limit * target.time_scale, isolated=isolated)
 
     def judge(self, rule: Rule) -> Outcome:
         """Return the verdict on one rule; the rules that it requires are judged first."""
@@ -127,11 +129,10 @@ class Run:
         """What the target declares. It is opened for this once, in a process of its own.
 
         Raises:
-            SetupError: it cannot be opened, or declares nothing of the kind.
+            DeclarationError: it lacks an answer, or has a wrong one.
+            SetupError: it cannot be opened.
         """
-        if self._guarantees is None:
-            self._guarantees = self._asked() if self._isolated else self._kind.declared(self.target)
-        return self._guarantees
+        return self.declaration.said
 
     def settled(self, rule: Rule) -> Outcome | None:
         """Return the verdict on a rule that has not to be run for it, once nothing is awaited."""
@@ -173,15 +174,6 @@ class Run:
     def _unverified(self, rule: Rule, reason: str) -> Outcome:
         return Outcome(rule=rule.id, target=self.target.name, status=Status.UNVERIFIED, reason=reason)
 
-    def _asked(self) -> msgspec.Struct:
-        limit = self.profile.limit * self.target.time_scale
-        ended = in_child(lambda: msgspec.json.encode(self._kind.declared(self.target)), limit)
-        try:
-            return msgspec.json.decode(ended.report or b"", type=self._kind.declaration)
-        except msgspec.MsgspecError:
-            how = _told(ended, limit)
-            raise SetupError(f"target {self.target.name!r}: its declaration cannot be read{how}") from None
-
 
 def _more_holds(outcome: Outcome) -> bool:
     """Whether a refusal rule warned, other than of what was printed, which says nothing about the transport."""
@@ -192,12 +184,6 @@ def _profile(name: str) -> Profile:
     if name not in PROFILES:
         raise SetupError(f"there is no profile {name!r}: use one of {', '.join(PROFILES)}")
     return PROFILES[name]
-
-
-def _told(ended: Ended, limit: float) -> str:
-    how = f"ended with {ended.end}" if ended.end else f"did not come to an end within {limit:g} s"
-    text = f": opening it {how}{': ' * bool(ended.printed)}{ended.printed.rpartition(chr(10))[2]}"
-    return f": {MEDDLING}" if ended.end == described(MEDDLED) else text
 
 
 def prepare(count: int) -> None:
@@ -319,7 +305,8 @@ class _Attempt:
         if isinstance(raised, Violated):
             return self._failed(raised.expected, raised.observed, notes)
         if isinstance(raised, SetupError):
-            return self._failed("a target that can be used", plain(str(raised)), notes, opening=True)
+            where = (of_error(raised.__cause__),) if raised.__cause__ else ()
+            return self._failed("a target that can be used", plain(str(raised)), (*notes, *where), opening=True)
         if isinstance(raised, Flaky):
             return self._failed("the same end each time the same case is run", plain(f"both: {raised}"), notes)
         if self._opening(raised):

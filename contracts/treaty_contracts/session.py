@@ -169,10 +169,11 @@ def _judged(found: Found, order: Order) -> Iterator[Event]:
     if order.isolated:
         prepare(len(plan))
     try:
-        # Asking for the declaration opens the target: first it has to be seen whether it opens at all.
+        # A declaration that is none leaves nothing to judge by; that the target does not open at all is a verdict.
         for rule in plan:
             if rule.id in kind.first:
                 yield Running(rule=rule.id)
+                run.declaration.check()
                 run.judge(rule)
         yield _declared(run, plan)
         yield from news(list(run.outcomes))

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from treaty.storage import Store
-from treaty_contracts.target import SetupError, check_name, check_scale
+from treaty_contracts.target import DeclarationError, SetupError, check_name, check_scale
 
 #: How many changes the log of a store holds at least, unless a rule asks for another bound.
 RETAIN: Final = 2_000
@@ -103,7 +103,8 @@ class StoreTarget:
         """Return what the store declares.
 
         Raises:
-            SetupError: it does not say, or says something else than yes or no.
+            SetupError: what came back is no store.
+            DeclarationError: it does not say, or says something else than yes or no.
         """
         store = self.opened(context)
         said: dict[str, bool] = {}
@@ -112,7 +113,7 @@ class StoreTarget:
             if isinstance(value, bool):
                 said[name] = value
             else:
-                raise SetupError(
+                raise DeclarationError(
                     f"store target {self.name!r}: {type(store).__name__}.{name} is {value!r}; declare True or False"
                 )
         return Promises(**said)

@@ -26,7 +26,7 @@ from treaty_contracts.kinds import TARGETS, AnyTarget, kind_of, side_by_side
 from treaty_contracts.profile import PROFILES, Profile
 from treaty_contracts.registry import find, rules
 from treaty_contracts.runner import Run
-from treaty_contracts.target import SetupError
+from treaty_contracts.target import DeclarationError, SetupError
 from treaty_contracts.turns import in_turn
 from treaty_contracts.verdict import VIOLATIONS, Status, explain
 
@@ -82,6 +82,9 @@ def contract(
         __tracebackhide__ = True
         rule = find(rule_id)
         with turn(request):
+            wrong = _misdeclared(run)
+            if wrong:  # no rule is violated, and none is known to be
+                pytest.fail(f"{rule_id} is not judged: {wrong}", pytrace=False)
             outcome = run.judge(rule)
         if rule_id in stale:
             pytest.fail(f"{stale[rule_id]} (today: {outcome.word})", pytrace=False)
@@ -119,6 +122,15 @@ def _set_up(
     if unknown := [text for identifier, text in stale.items() if identifier not in ids]:
         raise SetupError("; ".join(unknown))
     return run, ids, known, stale
+
+
+def _misdeclared(run: Run) -> str:
+    """Return what is wrong with the declaration, or nothing."""
+    try:
+        run.declaration.check()
+    except DeclarationError as error:
+        return str(error)
+    return ""
 
 
 def _profile() -> str:

@@ -6,6 +6,7 @@ This room must not know rules or pytest. What is wrong with a target is said her
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -17,6 +18,14 @@ class SetupError(Exception):
     """A target that cannot be judged as it stands. The text says what to write instead."""
 
 
+class DeclarationError(SetupError):
+    """What a target declares lacks an answer, or has one that is none: there is nothing to judge by."""
+
+
+#: The smallest limit of frames that may be declared.
+SMALLEST_LIMIT: Final = 64 * 1024
+#: The latest that absence may be noticed, in seconds.
+LATEST: Final = 20.0
 #: How long the name of a target may be.
 _LONGEST: Final = 100
 
@@ -61,10 +70,50 @@ def unanswered(error: BaseException) -> str:
     questions = Guarantees.__struct_fields__
     if type(error) is not TypeError or str(error) not in {f"Missing required argument {one!r}" for one in questions}:
         return ""
-    return (
-        f"the declaration lacks an answer: {error}; each of these questions is answered, and none has a default: "
-        f"{', '.join(questions)}"
-    )
+    return f"the declaration lacks an answer: {error}; {_QUESTIONS}"
+
+
+def check_answers(declared: Any, whose: str) -> None:
+    """See that a declaration answers each question with what is an answer to it.
+
+    Args:
+        declared: whatever was declared.
+        whose: the target that declares it, as text.
+
+    Raises:
+        DeclarationError: it does not. All that is wrong is told.
+    """
+    if not isinstance(declared, Guarantees):
+        raise DeclarationError(
+            f"{whose} are {type(declared).__name__}: they are a treaty.Guarantees, there when open returns; {_QUESTIONS}"
+        )
+    wrong = [
+        f"{question} is {answer!r}, and must be {wanted}"
+        for question in Guarantees.__struct_fields__
+        for answer in [getattr(declared, question)]
+        for wanted in [_wanted(question, answer)]
+        if wanted
+    ]
+    if wrong:
+        raise DeclarationError(f"{whose} are wrong: {'; '.join(wrong)}; {_QUESTIONS}")
+
+
+#: What is said to who has not answered all of them.
+_QUESTIONS: Final = "each of these questions is answered, and none has a default: " + ", ".join(
+    Guarantees.__struct_fields__
+)
+
+
+def _wanted(question: str, answer: Any) -> str:
+    """Return what an answer must be, if it is not."""
+    number = isinstance(answer, int | float) and not isinstance(answer, bool)
+    if question == "notices_absence":
+        fits = answer is None or (number and 0 <= answer <= LATEST)
+        return "" if fits else f"None, or seconds from 0 to {LATEST:g}"
+    if question == "max_frame":
+        fits = number and isinstance(answer, int) and SMALLEST_LIMIT <= answer <= sys.maxsize
+        return "" if fits else f"a whole number of bytes, {SMALLEST_LIMIT:,} or more"
+    return "" if isinstance(answer, bool) else "True or False"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +221,7 @@ class Target:
             made = self.open(context)
         except TypeError as error:
             if lacking := unanswered(error):
-                raise SetupError(f"target {self.name!r}: {lacking}") from error
+                raise DeclarationError(f"target {self.name!r}: {lacking}") from error
             raise
         if not isinstance(made, Transport):
             raise SetupError(
@@ -180,8 +229,14 @@ class Target:
             )
         declared = getattr(made, "guarantees", None)
         if not isinstance(declared, Guarantees):
-            raise SetupError(
-                f"target {self.name!r}: the guarantees of {type(made).__name__} are {type(declared).__name__}: they are "
-                "a treaty.Guarantees that answers every question, there when open returns"
-            )
+            self.check_answers(made)
         return made
+
+    def check_answers(self, transport: Transport) -> None:
+        """See that a transport of this target answers every question of the declaration.
+
+        Raises:
+            DeclarationError: it does not. All that is wrong is told.
+        """
+        whose = f"target {self.name!r}: the guarantees of {type(transport).__name__}"
+        check_answers(getattr(transport, "guarantees", None), whose)

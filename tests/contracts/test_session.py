@@ -31,6 +31,45 @@ from treaty_contracts.session import (
 )
 
 Write = Callable[[str], str]
+DECLARING = """\
+import treaty_memory
+from treaty import Guarantees
+from treaty.storage import MemoryStore
+from treaty_contracts import StoreTarget, Target
+
+def on(name, declare):
+    def opened(context):
+        transport = treaty_memory.connect(f"memory://{context.namespace}")
+        transport.guarantees = declare()
+        return transport
+    return Target(name=name, open=opened)
+
+wrong = on("wrong", lambda: Guarantees(
+    crosses_processes=1, notifications="no", competing_workers=True, ordered=True, notices_absence=-3,
+    survives_restart=False, redelivers=False, max_frame=10))
+late = on("late", lambda: Guarantees(
+    crosses_processes=False, notifications=True, competing_workers=True, ordered=True, notices_absence=float("nan"),
+    survives_restart=False, redelivers=False, max_frame=2**70))
+nothing = on("nothing", lambda: None)
+lacking = on("lacking", lambda: Guarantees(ordered=True))
+
+class Shelf(MemoryStore):
+    durable = "mostly"
+
+shelf = StoreTarget(name="shelf", open=lambda context: Shelf(retain=context.retain))
+"""
+#: What is said of each of these targets.
+WRONG = {
+    "wrong": (
+        "target 'wrong': the guarantees of MemoryTransport are wrong: crosses_processes is 1, and must be True or False",
+        "notifications is 'no', and must be True or False",
+        "notices_absence is -3, and must be None, or seconds from 0 to 20",
+        "max_frame is 10, and must be a whole number of bytes, 65,536 or more",
+    ),
+    "late": ("notices_absence is nan, and", f"max_frame is {2**70}, and"),
+    "nothing": ("the guarantees of MemoryTransport are NoneType",),
+    "lacking": ("the declaration lacks an answer",),
+}
 
 
 def told(events: Iterator[Event]) -> tuple[list[str], list[Event]]:
@@ -92,6 +131,31 @@ def test_a_target_that_opens_nothing_is_a_verdict(mine: str) -> None:
         (first, *_) = [event.outcome for event in events if isinstance(event, Judged)]
         assert first.status is status
         assert [event.guarantees for event in events if isinstance(event, Declared)] == [None]
+
+
+@pytest.mark.parametrize("make", [run, host.events])
+def test_a_wrong_declaration_is_no_verdict(write: Write, make: Callable[[Order], Iterator[Event]]) -> None:
+    """Before the first rule: what the core makes of it is no fault of its own, and tells nobody what is wrong."""
+    name = write(DECLARING)
+    for target, parts in WRONG.items():
+        order = Order(spec=f"{name}:{target}", only=("SETUP-001",), isolated=make is not run)
+        names, events = told(make(order))
+        assert names == ["Began", "Running", "Refused", "Over"]
+        assert isinstance(events[2], Refused) and not events[2].ours
+        for part in (*parts, "each of these questions is answered", "crosses_processes, notifications, "):
+            assert part in events[2].text
+
+
+def test_a_store_that_declares_neither_yes_nor_no_is_no_verdict(write: Write) -> None:
+    text = refused(Order(spec=f"{write(DECLARING)}:shelf", only=("STORE-001",)))
+    assert "Shelf.durable is 'mostly'; declare True or False" in text
+
+
+def test_a_target_that_does_not_open_is_a_verdict_in_this_process_too(mine: str) -> None:
+    for name, status in (("raising", Status.FAILED), ("hanging", Status.HUNG)):
+        events = list(run(Order(spec=f"{mine}:{name}", only=("SETUP-001",), isolated=False)))
+        (first, *_) = [event.outcome for event in events if isinstance(event, Judged)]
+        assert first.status is status
 
 
 def test_whoever_kills_the_session_is_named(mine: str) -> None:
