@@ -219,7 +219,11 @@ def queued_requests_survive(bench: Bench) -> None:
     level=Level.MUST,
     sentence="What was replied before the inbox was closed still arrives at its line.",
     intent="A service that stops has answered what it ran, and nobody may have to run it again.",
-    causes=("close drops what is still to be written", "the way back is cut before it is empty"),
+    causes=(
+        "close drops what is still to be written",
+        "the way back is cut before it is empty",
+        "the buffer of the caller for replies is too small for what it has not read yet",
+    ),
     mutants=("close-drops-replies",),
     requires=("SETUP-005", "LINE-001", "LINE-007"),
 )
@@ -309,6 +313,7 @@ _UNHEARD: Final = 8
         "reply holds a lock while it waits for room",
         "all answers go through one thread, which waits for the caller that is behind",
         "reply has no limit of its own",
+        "the buffer of the caller for replies is too small for what it has not read yet",
     ),
     mutants=("waits-for-the-deaf",),
     requires=("SETUP-005", "LINE-001", "LINE-002", "LINE-007", "INBOX-004"),

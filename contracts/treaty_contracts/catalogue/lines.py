@@ -85,6 +85,7 @@ def replies_reach_their_line(bench: Bench) -> None:
         "the library is polled",
         "the wake-up is lost when it comes between check and wait",
         "another end holds the lock while it waits",
+        "the medium itself takes longer: time_scale of the target says so",
     ),
     mutants=("holds-the-lock-while-blocked", "never-wakes", "polls-slowly", "returns-late", "send-blocks"),
     strength=Strength.STOCHASTIC,
