@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from typing import Final
 
 import msgspec
 
@@ -15,6 +16,9 @@ from treaty_contracts.expect import said
 from treaty_contracts.isolation import MEDDLED, MEDDLING, Ended, described, in_child
 from treaty_contracts.kinds import AnyTarget, kind_of
 from treaty_contracts.target import DeclarationError, SetupError
+
+#: The part of its time that opening a target may take when this is only looked at.
+_GLANCE: Final = 0.25
 
 
 class _Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +40,8 @@ class Declaration:
     """
 
     def __init__(self, target: AnyTarget, limit: float, *, isolated: bool) -> None:
-        self._ask = partial(_in_child if isolated else _in_thread, target, limit)
+        self._ask = partial(_in_child if isolated else _in_thread, target)
+        self._limit = limit
         self._said: msgspec.Struct | None = None
         self._wrong: str | None = None
 
@@ -49,13 +54,14 @@ class Declaration:
             SetupError: the target cannot be opened.
         """
         if self._said is None:
-            self._said = self._ask()
+            self._said = self._ask(self._limit)
         return self._said
 
     def check(self) -> None:
         """See that it can be judged by. It is looked at once.
 
-        That the target cannot be opened is a verdict, which the first rule gives, and nothing to be told here.
+        That the target cannot be opened is a verdict, which the first rule gives, and nothing to be told here; neither
+        is it waited for as long as for that one.
 
         Raises:
             DeclarationError: it lacks an answer, or has a wrong one.
@@ -63,7 +69,7 @@ class Declaration:
         if self._wrong is None:
             self._wrong = ""
             try:
-                _ = self.said
+                self._said = self._said or self._ask(self._limit * _GLANCE)
             except DeclarationError as error:
                 self._wrong = str(error)
             except SetupError:
