@@ -15,7 +15,6 @@ target = Target(name="mine", open=lambda context: {made})
 test_contract = contract(target)
 """
 GOOD = 'treaty_memory.connect(f"memory://{context.namespace}")'
-NONSENSE = f'animals()["declares-nonsense"].wrap({GOOD})'
 BROKEN = f'animals()["flips-a-bit"].wrap({GOOD})'
 
 
@@ -50,18 +49,18 @@ def test_a_failure_teaches(tmp_path: Path) -> None:
 
 
 def test_the_replay_runs_from_where_pytest_was_started(tmp_path: Path) -> None:
-    text = "from treaty_contracts.zoo import animals\n" + FIVE_LINES.format(made=NONSENSE)
+    text = "from treaty_contracts.zoo import animals\n" + FIVE_LINES.format(made=BROKEN)
     folder = tmp_path / "of mine"
     folder.mkdir()
     (folder / "pytest.ini").write_text("[pytest]\n")
     variables = {"TREATY_PROFILE": "standard", "TREATY_SEED": "7"}
-    done = run(folder, text, "of mine/test_mine.py", "-k", "SETUP-002", started_in=tmp_path, **variables)
+    done = run(folder, text, "of mine/test_mine.py", "-k", "LINE-001", started_in=tmp_path, **variables)
     line = next(line for line in done.stdout.splitlines() if "replay: " in line)
     said = line.partition("replay: ")[2]
-    assert said == "TREATY_PROFILE=standard TREATY_SEED=7 pytest 'of mine/test_mine.py::test_contract[SETUP-002]'"
+    assert said == "TREATY_PROFILE=standard TREATY_SEED=7 pytest 'of mine/test_mine.py::test_contract[LINE-001]'"
     item = shlex.split(said)[-1]
     again = run(folder, text, item, started_in=tmp_path, **variables)
-    assert "SETUP-002 FAILED on mine" in again.stdout, again.stdout + again.stderr
+    assert "LINE-001 FAILED on mine" in again.stdout, again.stdout + again.stderr
 
 
 def test_a_wrong_variable_says_what_there_is(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ This room knows two events of libzmq. It must not know what a lost connection me
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, Final, cast
@@ -29,6 +30,7 @@ class Watch:
         #: Whether there is a connection, as far as was looked.
         self.up = False
         self._torn = False  # an event was begun to be read, and not understood
+        self._process = os.getpid()
         self._watched = port.socket
         name = f"inproc://treaty-watch-{next(_numbers)}"
         self._watched.monitor(name, _UP | _DOWN)
@@ -38,6 +40,13 @@ class Watch:
         self._events.connect(name)
         self.fd: int = cast("int", self._events.fd)
         self._ask: Callable[[int], int] = cast("Any", super(zmq.Socket, self._events)).get
+
+    def __del__(self) -> None:
+        """End in the right order also where the collector does it: libzmq's own thread, which serves all sockets of the
+        context, would wait for ever to tell somebody who is gone.
+        """
+        if hasattr(self, "_watched") and self._process == os.getpid():  # a forked child touches nothing of its parent
+            self.close()
 
     def look(self) -> bool:
         """Read what has happened. Returns whether a connection was lost, even if there is a new one by now.
@@ -60,4 +69,6 @@ class Watch:
         """Stop watching, before the watched socket is closed. Idempotent."""
         if not self._watched.closed:
             self._watched.disable_monitor()
-        self._events.close(linger=0)
+        events = getattr(self, "_events", None)  # Ctrl-C may have come before there was one
+        if events is not None:
+            events.close(linger=0)

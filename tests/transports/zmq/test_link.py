@@ -119,7 +119,7 @@ def test_who_begins_to_receive_is_told_of_a_loss_before_anything_goes_out_on_ano
 def test_a_connection_whose_making_is_interrupted_anywhere_leaves_nothing(place: Path) -> None:
     with connect(TCP) as transport, transport.serve("svc") as inbox:
         for number in count(1):
-            with connect(transport.url) as other:
+            with connect(transport.url, connect_timeout=PATIENCE) as other:
                 where = strike(number, ("treaty_zmq",), other.dial)  # what it made nobody has, and the collector finds
                 with other.dial() as line:
                     answer(inbox, line, b"%d" % number)
