@@ -175,7 +175,7 @@ def _transported(use: Callable[[], object]) -> None:
         "closing an end clears what all of them share, or leaves there what only it had",
     ),
     mutants=("hears-only-the-first-subscription", "places-stay-taken", "throws-away-what-waits-for-others"),
-    requires=("SETUP-005", "LINE-001", "LINE-004", "LINE-007"),
+    requires=("SETUP-003", "SETUP-005", "LINE-001", "LINE-004", "LINE-007", "INBOX-004", "NOTE-001"),
 )
 def ends_are_their_own(bench: Bench) -> None:
     transport, service, other = bench.open("service"), bench.name(), bench.name()

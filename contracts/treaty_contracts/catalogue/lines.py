@@ -203,7 +203,7 @@ def ends_when_closed(bench: Bench, open_one: Callable[[], Line | Inbox]) -> None
         "parts of two replies are interleaved",
     ),
     mutants=("forgets-after-settle", "interleaves-replies", "one-reply-only", "uses-deliveries-again"),
-    requires=("LINE-001",),
+    requires=("LINE-001", "LINE-002"),
     strength=Strength.STOCHASTIC,
 )
 def many_replies(bench: Bench) -> None:

@@ -173,7 +173,7 @@ class LiesAboutSurvives(_Lying):
 
 @broken(
     "delivers-from-the-grave",
-    kills=("REFUSE-SURVIVES-RESTART",),
+    kills=("REFUSE-SURVIVES-RESTART", "LINE-013"),
     shows="the first that the next inbox gets",
     base=complete(redelivers=False),
 )
