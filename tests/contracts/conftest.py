@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,16 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 def mine(write: Write) -> str:
     """The module with the targets above."""
     return write(MODULE)
+
+
+@pytest.fixture
+def nothing_stays() -> Iterator[None]:
+    """See that every thread of Treaty has ended after the test, or is about to."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("treaty"):
+            thread.join(5)
+            assert not thread.is_alive(), thread
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.each import each
 
 import treaty_contracts
 from treaty_contracts import Level, Rule, Strength, find, required, rule, rules
@@ -116,7 +117,7 @@ def test_a_bad_entry_is_refused(identifier: str, changes: dict[str, object], com
     assert isinstance(find("SETUP-001"), Rule)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOM)))
+@each(SOURCES, lambda path: str(path.relative_to(ROOM)))
 def test_the_suite_knows_no_adapter_and_never_sleeps(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         modules = []
@@ -136,14 +137,14 @@ def test_the_suite_knows_no_adapter_and_never_sleeps(path: Path) -> None:
             assert called != "sleep", f"{path.name}:{node.lineno} sleeps"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOM)))
+@each(SOURCES, lambda path: str(path.relative_to(ROOM)))
 def test_no_comparison_is_thrown_away(path: Path) -> None:
     """A comparison that is a statement of its own checks nothing, and looks as if it did."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         assert not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Compare)), f"{path.name}:{node.lineno}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOM)))
+@each(SOURCES, lambda path: str(path.relative_to(ROOM)))
 def test_rooms_are_small_and_say_what_they_are_for(path: Path) -> None:
     text = path.read_text("utf-8")
     assert len(text.splitlines()) <= 400

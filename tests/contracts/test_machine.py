@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from types import SimpleNamespace
@@ -41,10 +40,7 @@ def memory(context: Context) -> Transport:
 MEMORY = Target(name="memory", open=memory)
 
 
-@pytest.fixture(autouse=True)
-def nothing_stays() -> Iterator[None]:
-    yield
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("treaty")]
+pytestmark = pytest.mark.usefixtures("nothing_stays")
 
 
 class Held(WrappedDelivery):

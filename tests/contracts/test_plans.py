@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -34,13 +32,7 @@ def memory(context: Context) -> Transport:
 MEMORY = Target(name="memory", open=memory)
 
 
-@pytest.fixture(autouse=True)
-def nothing_stays() -> Iterator[None]:
-    yield
-    for thread in threading.enumerate():
-        if thread.name.startswith("treaty"):
-            thread.join(5)  # one that finds its service stopped has nothing left to do
-            assert not thread.is_alive(), thread
+pytestmark = pytest.mark.usefixtures("nothing_stays")
 
 
 @pytest.mark.parametrize("identifier", RULES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -35,10 +35,7 @@ QUICK = PROFILES["quick"]
 HURRIED = replace(QUICK, limit=0.2)
 
 
-@pytest.fixture(autouse=True)
-def nothing_stays() -> Iterator[None]:
-    yield
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("treaty")]
+pytestmark = pytest.mark.usefixtures("nothing_stays")
 
 
 @pytest.fixture(autouse=True)

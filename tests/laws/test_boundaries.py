@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from tests.each import each
 
 import treaty
 
@@ -148,7 +149,7 @@ def test_every_room_of_the_core_has_its_place_in_the_order() -> None:
     assert {room(path) for path in CORE_FILES} == set(ORDER)
 
 
-@pytest.mark.parametrize("path", CORE_FILES, ids=named)
+@each(CORE_FILES, named)
 def test_a_room_imports_only_what_stands_above_it(path: Path) -> None:
     here = room(path)
     above = ORDER[: ORDER.index(here)]
@@ -159,7 +160,7 @@ def test_a_room_imports_only_what_stands_above_it(path: Path) -> None:
             assert there == here or there in above, f"{here} imports {there or 'the public names'}"
 
 
-@pytest.mark.parametrize("path", python_files(CORE / "engine"), ids=named)
+@each(python_files(CORE / "engine"), named)
 def test_the_two_pumps_do_not_know_each_other(path: Path) -> None:
     above = ENGINE[: ENGINE.index(path.stem)]
     inside = {name.removeprefix("treaty.engine.") for name in imports(path) if name.startswith("treaty.engine.")}
@@ -167,17 +168,17 @@ def test_the_two_pumps_do_not_know_each_other(path: Path) -> None:
     assert path.stem == "__init__" or not inside & {"caller", "answerer"}
 
 
-@pytest.mark.parametrize("path", [path for path in CORE_FILES if room(path) in PURE], ids=named)
+@each([path for path in CORE_FILES if room(path) in PURE], named)
 def test_the_pure_rooms_know_no_clock_thread_or_socket(path: Path) -> None:
     assert not {name.partition(".")[0] for name in imports(path)} & CLOCKS_AND_SOCKETS
 
 
-@pytest.mark.parametrize("path", CORE_FILES, ids=named)
+@each(CORE_FILES, named)
 def test_the_core_stands_on_the_standard_library_and_msgspec(path: Path) -> None:
     assert foreign(path) <= {"treaty", "msgspec"}
 
 
-@pytest.mark.parametrize("path", python_files(STORAGE), ids=named)
+@each(python_files(STORAGE), named)
 def test_storage_uses_the_public_names_as_everybody_does(path: Path) -> None:
     inside = [name for name in imports(path) if name.startswith("treaty.")]
     assert not [name for name in inside if not (name + ".").startswith("treaty.storage.")]
@@ -199,12 +200,12 @@ def test_sql_is_loaded_only_where_a_store_is_made() -> None:
         assert path.stem in SQL or not top & {f"treaty.storage.{name}" for name in SQL}, path
 
 
-@pytest.mark.parametrize("path", CORE_FILES, ids=named)
+@each(CORE_FILES, named)
 def test_the_core_does_not_know_storage(path: Path) -> None:
     assert not [name for name in imports(path) if name.startswith("treaty.storage")]
 
 
-@pytest.mark.parametrize("path", python_files(TRANSPORTS), ids=named)
+@each(python_files(TRANSPORTS), named)
 def test_an_adapter_imports_public_names_and_one_library(path: Path) -> None:
     package = path.relative_to(TRANSPORTS).parts[0]
     suite = {"treaty_contracts"} if path.stem == "contract" else set()
@@ -215,7 +216,7 @@ def test_an_adapter_imports_public_names_and_one_library(path: Path) -> None:
     assert imported_names(path, "treaty") <= set(treaty.__all__)
 
 
-@pytest.mark.parametrize("path", python_files(CONTRACTS), ids=named)
+@each(python_files(CONTRACTS), named)
 def test_the_contract_knows_the_core_and_no_adapter(path: Path) -> None:
     commands = path.is_relative_to(CONTRACTS / "treaty_contracts" / "cli")
     assert foreign(path) <= CONTRACTS_MAY_IMPORT | (COMMANDS_MAY_IMPORT if commands else set())
@@ -234,7 +235,7 @@ def test_importing_the_core_loads_no_adapter_and_no_foreign_library() -> None:
     assert loaded <= {"treaty", "msgspec"}
 
 
-@pytest.mark.parametrize("path", python_files(CORE, TRANSPORTS, CONTRACTS), ids=named)
+@each(python_files(CORE, TRANSPORTS, CONTRACTS), named)
 def test_nothing_that_can_run_foreign_code_is_used(path: Path) -> None:
     assert not {name.partition(".")[0] for name in imports(path)} & {
         "pickle",
@@ -265,6 +266,6 @@ def _sleeps(path: Path) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("path", python_files(CORE, ROOT / "tests" / "core", ROOT / "tests" / "laws"), ids=named)
+@each(python_files(CORE, ROOT / "tests" / "core", ROOT / "tests" / "laws"), named)
 def test_nobody_sleeps(path: Path) -> None:
     assert not _sleeps(path)

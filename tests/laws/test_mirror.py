@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from tests.each import each
 
 ROOT = Path(__file__).parents[2]
 #: The wall: no module has more lines.
@@ -20,7 +21,7 @@ def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=named)
+@each(MODULES, named)
 def test_every_room_of_the_core_has_its_tests(path: Path) -> None:
     tests = ROOT / "tests" / "core"
     assert (tests / f"test_{path.stem}.py").exists() or list((tests / path.stem).rglob("test_*.py"))
@@ -39,14 +40,14 @@ def test_a_folder_of_tests_for_a_transport_mirrors_it(transport: str) -> None:
     assert tests <= rooms
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=named)
+@each(SOURCES, named)
 def test_a_room_is_small_and_says_what_it_is_for(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.count("\n") <= WALL
     assert not text or ast.get_docstring(ast.parse(text))
 
 
-@pytest.mark.parametrize("path", TESTS, ids=named)
+@each(TESTS, named)
 def test_a_law_has_a_name_of_its_own(path: Path) -> None:
     names = [
         node.name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.FunctionDef)

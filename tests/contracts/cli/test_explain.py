@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.each import each
 from typer.testing import CliRunner, Result
 
 from treaty.cli.app import app
@@ -14,7 +15,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["explain", *arguments], prog_name="treaty")
 
 
-@pytest.mark.parametrize("rule", every_rule(), ids=lambda rule: rule.id)
+@each(every_rule(), lambda rule: rule.id)
 def test_every_rule(rule: Rule) -> None:
     result = run(rule.id.lower())
     assert result.exit_code == 0
