@@ -23,9 +23,10 @@ class DeclarationError(SetupError):
 
 
 #: The smallest limit of frames that may be declared.
-SMALLEST_LIMIT: Final = 64 * 1024
-#: The latest that absence may be noticed, in seconds.
-LATEST: Final = 20.0
+_SMALLEST_LIMIT: Final = 64 * 1024
+#: Who notices absence later than that is no help to calls, which have 10 seconds where nothing else is said: that is a
+#: ``None``.
+_LATEST: Final = 20.0
 #: How long the name of a target may be.
 _LONGEST: Final = 100
 
@@ -91,7 +92,7 @@ def check_answers(declared: Any, whose: str) -> None:
         f"{question} is {answer!r}, and must be {wanted}"
         for question in Guarantees.__struct_fields__
         for answer in [getattr(declared, question)]
-        for wanted in [_wanted(question, answer)]
+        for wanted in [wanted_of(question, answer)]
         if wanted
     ]
     if wrong:
@@ -104,15 +105,15 @@ _QUESTIONS: Final = "each of these questions is answered, and none has a default
 )
 
 
-def _wanted(question: str, answer: Any) -> str:
-    """Return what an answer must be, if it is not."""
+def wanted_of(question: str, answer: Any) -> str:
+    """Return what the answer to a question of the declaration must be, if this one is not; else nothing."""
     number = isinstance(answer, int | float) and not isinstance(answer, bool)
     if question == "notices_absence":
-        fits = answer is None or (number and 0 <= answer <= LATEST)
-        return "" if fits else f"None, or seconds from 0 to {LATEST:g}"
+        fits = answer is None or (number and 0 <= answer <= _LATEST)
+        return "" if fits else f"None, or seconds from 0 to {_LATEST:g}"
     if question == "max_frame":
-        fits = number and isinstance(answer, int) and SMALLEST_LIMIT <= answer <= sys.maxsize
-        return "" if fits else f"a whole number of bytes, {SMALLEST_LIMIT:,} or more"
+        fits = number and isinstance(answer, int) and _SMALLEST_LIMIT <= answer <= sys.maxsize
+        return "" if fits else f"a whole number of bytes, {_SMALLEST_LIMIT:,} or more"
     return "" if isinstance(answer, bool) else "True or False"
 
 

@@ -24,7 +24,7 @@ from treaty_contracts.kinds import before
 from treaty_contracts.profile import PROFILES
 from treaty_contracts.recording import Trace
 from treaty_contracts.runner import Run, run_rule
-from treaty_contracts.target import HOOKS, DeclarationError, Nothing
+from treaty_contracts.target import HOOKS, Nothing
 from treaty_contracts.verdict import Outcome
 from treaty_contracts.wrapping import WrappedLine, WrappedTransport
 from treaty_contracts.zoo import animals
@@ -111,44 +111,6 @@ def test_a_transport_that_declares_nothing_is_told_what_to_declare() -> None:
     outcome = Run(Target(name="bare", open=bare)).judge(find("SETUP-001"))
     assert outcome.violation is not None
     assert "the guarantees of MemoryTransport are NoneType: they are a treaty.Guarantees" in outcome.violation.observed
-
-
-def test_the_declaration_is_looked_at_once_before_the_first_rule() -> None:
-    """For command and test file alike; a target that cannot be opened is left to the first rule."""
-    opened: list[str] = []
-
-    def bare(context: Context) -> Transport:
-        opened.append(context.role)
-        transport = MEMORY.opened(context)
-        transport.guarantees = msgspec.structs.replace(transport.guarantees, ordered="mostly")
-        return transport
-
-    run = Run(Target(name="bare", open=bare), isolated=False)
-    for _ in range(2):
-        with pytest.raises(DeclarationError, match="ordered is 'mostly', and must be True or False"):
-            run.declaration.check()
-    assert opened == ["client"]
-
-    def closed(_: Context) -> Transport:
-        opened.append("closed")
-        raise SystemExit
-
-    run = Run(Target(name="closed", open=closed), isolated=False)
-    run.declaration.check()
-    run.declaration.check()
-    assert opened == ["client", "closed"]
-
-
-def test_a_test_file_tells_of_a_wrong_declaration() -> None:
-    def bare(context: Context) -> Transport:
-        transport = MEMORY.opened(context)
-        transport.guarantees = None  # type: ignore[assignment]
-        return transport
-
-    judge = contract(Target(name="bare", open=bare, parallel=True))
-    with pytest.raises(pytest.fail.Exception, match=r"CALL-001 is not judged: .* are NoneType: .*questions") as told:
-        judge("CALL-001", None)
-    assert told.value.__context__ is None
 
 
 @pytest.mark.parametrize("hook", HOOKS)

@@ -124,7 +124,7 @@ def test_a_guest_that_keeps_to_one_processor_is_told_so() -> None:
 def _lazily() -> None:
     """Do what sets something up that was not there before, and changes nothing for anybody."""
     multiprocessing.Queue().close()
-    asyncio.run(asyncio.sleep(0))
+    asyncio.new_event_loop().close()
     random.random()
     signal.getitimer(signal.ITIMER_REAL)
     with socket.socket() as one:

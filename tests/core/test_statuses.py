@@ -100,7 +100,7 @@ def test_a_call_outlives_the_event_loop_in_which_it_was_watched(room: Room) -> N
     async def look() -> Pending:
         pending = client.send("slow.wait")
         watcher = asyncio.create_task(anext(aiter(pending.statuses()), None))
-        await asyncio.sleep(0)
+        await asyncio.wait([watcher], timeout=0)  # it has begun to wait when this returns
         watcher.cancel()
         return pending
 

@@ -30,13 +30,13 @@ class Watch:
         #: Whether there is a connection, as far as was looked.
         self.up = False
         self._torn = False  # an event was begun to be read, and not understood
-        self._process = os.getpid()
-        self._watched = port.socket
-        name = f"inproc://treaty-watch-{next(_numbers)}"
-        self._watched.monitor(name, _UP | _DOWN)
         self._events = context.socket(zmq.PAIR)
         keep_after_fork(self._events)
         self._events.rcvhwm = 0  # or libzmq's own thread would wait for us
+        name = f"inproc://treaty-watch-{next(_numbers)}"
+        self._watched = port.socket
+        self._process = os.getpid()  # last before there is something to end
+        self._watched.monitor(name, _UP | _DOWN)
         self._events.connect(name)
         self.fd: int = cast("int", self._events.fd)
         self._ask: Callable[[int], int] = cast("Any", super(zmq.Socket, self._events)).get
@@ -45,7 +45,7 @@ class Watch:
         """End in the right order also where the collector does it: libzmq's own thread, which serves all sockets of the
         context, would wait for ever to tell somebody who is gone.
         """
-        if hasattr(self, "_watched") and self._process == os.getpid():  # a forked child touches nothing of its parent
+        if getattr(self, "_process", 0) == os.getpid():  # a forked child touches nothing of its parent
             self.close()
 
     def look(self) -> bool:
@@ -69,6 +69,4 @@ class Watch:
         """Stop watching, before the watched socket is closed. Idempotent."""
         if not self._watched.closed:
             self._watched.disable_monitor()
-        events = getattr(self, "_events", None)  # Ctrl-C may have come before there was one
-        if events is not None:
-            events.close(linger=0)
+        self._events.close(linger=0)

@@ -23,12 +23,10 @@ from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
 from treaty_contracts.catalogue.names import alike
 from treaty_contracts.forking import Child
-from treaty_contracts.registry import QUESTIONS, Level, rule
+from treaty_contracts.registry import Level, rule
+from treaty_contracts.target import wanted_of
 from treaty_contracts.world import Seeding, world
 
-_SMALLEST_LIMIT: Final = 64 * 1024
-#: Who notices later than that is no help to calls, which have 10 seconds where nothing else is said: that is a ``None``.
-_LATEST: Final = 20.0
 #: To how many services a line sends where names are compared.
 _ON_A_LINE: Final = 10
 #: Standard output and standard error.
@@ -97,15 +95,10 @@ def declaration_is_complete(bench: Bench) -> None:
     declared = [bench.transport(role).guarantees for role in ("service", "client")]
     for one in declared:
         bench.expect.that(isinstance(one, Guarantees), "guarantees is a treaty.Guarantees", type(one).__name__)
-        for question in QUESTIONS:
+        for question in Guarantees.__struct_fields__:
             answer = getattr(one, question)
-            wanted, fits = "yes or no", isinstance(answer, bool)
-            if question == "notices_absence":
-                wanted, fits = f"None, or seconds from 0 to {_LATEST:g}", _is_time(answer)
-            bench.expect.that(fits, f"{question}: {wanted}", repr(answer))
-        limit = one.max_frame
-        fits = isinstance(limit, int) and not isinstance(limit, bool) and limit >= _SMALLEST_LIMIT
-        bench.expect.that(fits, f"max_frame is a number of bytes, {_SMALLEST_LIMIT:,} or more", repr(limit))
+            wanted = wanted_of(question, answer)
+            bench.expect.that(not wanted, f"{question}: {wanted}", repr(answer))
     bench.expect.equal(declared[0], declared[1], "the declaration of the client's end")
 
 
@@ -252,12 +245,6 @@ def bursts_arrive_once(bench: Bench) -> None:
     came = bench.gather(line, len(frames), b"last")
     replying.result(bench.times.arrive)
     bench.expect.judged(judging.exactly_once(frames, came, "a frame that was replied: how often it arrives"))
-
-
-def _is_time(answer: object) -> bool:
-    return answer is None or (
-        isinstance(answer, int | float) and not isinstance(answer, bool) and 0 <= answer <= _LATEST
-    )
 
 
 def _wait(receive: Callable[[float], object], seconds: float) -> None:

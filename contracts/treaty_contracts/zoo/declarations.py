@@ -25,7 +25,7 @@ class _Lying(WrappedTransport):
         self.guarantees: Guarantees = msgspec.structs.replace(inner.guarantees, **self.lies)
 
 
-@broken("declares-nonsense", kills=("SETUP-002",), shows="ordered: yes or no")
+@broken("declares-nonsense", kills=("SETUP-002",), shows="ordered: True or False")
 class DeclaresNonsense(_Lying):
     """An answer of the declaration is text."""
 

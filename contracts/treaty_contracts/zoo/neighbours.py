@@ -167,26 +167,23 @@ class UsesDeliveriesAgain(WrappedTransport):
         return _SparingInbox(inner)
 
 
+#: The addresses of lines that were closed, in this process: each rule has one of its own.
+_GONE: set[str] = set()
+
+
 class _StrayDelivery(WrappedDelivery):
-    def __init__(self, inner: Delivery, gone: set[str]) -> None:
-        super().__init__(inner)
-        self._gone = gone
-        self._strayed = False
+    _strayed = False
 
     def reply(self, frame: bytes) -> None:
         if self._strayed:
             os.open(os.devnull, os.O_RDONLY)
-        self._strayed = self.reply_to in self._gone
+        self._strayed = self.reply_to in _GONE
         super().reply(frame)
 
 
 class _StrayInbox(WrappedInbox):
-    def __init__(self, inner: Inbox, gone: set[str]) -> None:
-        super().__init__(inner)
-        self._gone = gone
-
     def delivery(self, inner: Delivery) -> Delivery:
-        return _StrayDelivery(inner, self._gone)
+        return _StrayDelivery(inner)
 
 
 class _GoingLine(WrappedLine):
@@ -194,10 +191,6 @@ class _GoingLine(WrappedLine):
         if not self.closed:
             _GONE.add(self.address)
         super().close()
-
-
-#: The addresses of lines that were closed, in this process: each rule has one of its own.
-_GONE: set[str] = set()
 
 
 @broken("keeps-one-for-each-who-has-gone", kills=("LIFE-027",), shows="/dev/null")
@@ -208,7 +201,7 @@ class KeepsOneForEachWhoHasGone(WrappedTransport):
         return _GoingLine(inner)
 
     def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - all alike
-        return _StrayInbox(inner, _GONE)
+        return _StrayInbox(inner)
 
 
 class _HopefulLine(WrappedLine):
