@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import Enum
+from functools import cache
 from importlib import import_module
 from importlib.resources import files
 from typing import Any, Final, TypeAlias
@@ -145,6 +146,7 @@ def rule(identifier: str, **entry: Any) -> Callable[[Check], Check]:
         for problem in problems(made):
             raise RuleError(f"rule {identifier} {problem}")
         _RULES[identifier] = made
+        _in_order.cache_clear()
         return check
 
     return enter
@@ -184,7 +186,13 @@ def rules(kind: str = TRANSPORT) -> list[Rule]:
 def every_rule() -> list[Rule]:
     """Return the whole catalogue, whatever its rules judge."""
     import_module("treaty_contracts.catalogue")
-    return sorted(_RULES.values(), key=lambda one: (FAMILIES.index(one.family), one.id))
+    return list(_in_order())
+
+
+@cache
+def _in_order() -> tuple[Rule, ...]:
+    """Return the rules that were entered so far. A run asks for them thousands of times."""
+    return tuple(sorted(_RULES.values(), key=lambda one: (FAMILIES.index(one.family), one.id)))
 
 
 def find(identifier: str) -> Rule:
@@ -193,11 +201,12 @@ def find(identifier: str) -> Rule:
     Raises:
         KeyError: there is none; the text lists those that come close.
     """
-    catalogue = {one.id: one for one in every_rule()}
-    if identifier in catalogue:
-        return catalogue[identifier]
-    near = [known for known in catalogue if known.partition("-")[0] == identifier.partition("-")[0].upper()]
-    raise KeyError(f"there is no rule {identifier!r}; there are {', '.join(near or catalogue)}")
+    catalogue = every_rule()
+    if identifier in _RULES:
+        return _RULES[identifier]
+    known = [one.id for one in catalogue]
+    near = [one for one in known if one.partition("-")[0] == identifier.partition("-")[0].upper()]
+    raise KeyError(f"there is no rule {identifier!r}; there are {', '.join(near or known)}")
 
 
 def required(name: str = REQUIREMENT_SET) -> dict[str, Level]:

@@ -10,38 +10,45 @@ from hypothesis.strategies import SearchStrategy
 
 from treaty import Notification, Request, Response, Status, StatusLine
 from treaty.messages import Cancel, ErrorData, ErrorInfo, Message
+from treaty_contracts.alphabet import CHARACTERS
 
 #: What JSON can carry and gives back unchanged.
 plain: SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(CHARACTERS, max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(CHARACTERS, max_size=10), inner, max_size=4),
     max_leaves=12,
 )
-objects = st.dictionaries(st.text(max_size=10), plain, max_size=4)
+objects = st.dictionaries(st.text(CHARACTERS, max_size=10), plain, max_size=4)
 params: SearchStrategy[dict[str, Any] | list[Any]] = objects | st.lists(plain, max_size=4)
-headers = st.dictionaries(st.text(max_size=10), st.text(max_size=20), max_size=3)
+headers = st.dictionaries(st.text(CHARACTERS, max_size=10), st.text(CHARACTERS, max_size=20), max_size=3)
 
-identifiers = st.text(min_size=1, max_size=64)
-addresses = st.text(max_size=255)
+identifiers = st.text(CHARACTERS, min_size=1, max_size=64)
+addresses = st.text(CHARACTERS, max_size=255)
 milliseconds = st.integers(0, 2**53)
 status_codes = st.integers(100, 599)
 tags = st.binary(min_size=16, max_size=16).map(bytes.hex)
 tokens = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,8}", fullmatch=True)
 
-status_lines = st.builds(StatusLine, code=status_codes, reason=st.text(max_size=20))
+status_lines = st.builds(StatusLine, code=status_codes, reason=st.text(CHARACTERS, max_size=20))
 error_data = st.builds(
     ErrorData,
-    type=st.text(max_size=20),
+    type=st.text(CHARACTERS, max_size=20),
     fields=objects,
     args=st.lists(plain, max_size=3),
-    error_id=st.text(max_size=12),
+    error_id=st.text(CHARACTERS, max_size=12),
 )
-error_infos = st.builds(ErrorInfo, code=st.integers(-(2**31), 2**31), message=st.text(max_size=40), data=error_data)
+error_infos = st.builds(
+    ErrorInfo, code=st.integers(-(2**31), 2**31), message=st.text(CHARACTERS, max_size=40), data=error_data
+)
 
 requests = st.builds(
     Request,
     id=identifiers,
-    method=st.text(max_size=40),
+    method=st.text(CHARACTERS, max_size=40),
     params=params,
     created=milliseconds,
     ttl=milliseconds,
@@ -74,7 +81,7 @@ statuses = st.builds(
     to=tags,
     seq=st.integers(1, 2**31),
     code=status_codes,
-    reason=st.text(max_size=20),
+    reason=st.text(CHARACTERS, max_size=20),
     progress=st.none() | st.floats(0, 1),
     sender=addresses,
     created=milliseconds,
@@ -82,7 +89,7 @@ statuses = st.builds(
 notifications = st.builds(
     Notification,
     id=identifiers,
-    topic=st.text(max_size=40),
+    topic=st.text(CHARACTERS, max_size=40),
     data=plain,
     created=milliseconds,
     ttl=milliseconds,
@@ -91,7 +98,7 @@ notifications = st.builds(
 cancels = st.builds(
     Cancel,
     id=identifiers,
-    service=st.text(max_size=40),
+    service=st.text(CHARACTERS, max_size=40),
     created=milliseconds,
     ttl=milliseconds,
     sender=addresses,
@@ -118,7 +125,7 @@ def buried(draw: st.DrawFn, core: SearchStrategy[Any]) -> Any:
         if draw(st.booleans()):
             value = [*draw(st.lists(plain, max_size=2)), value, *draw(st.lists(plain, max_size=2))]
         else:
-            value = {**draw(objects), draw(st.text(max_size=5)): value}
+            value = {**draw(objects), draw(st.text(CHARACTERS, max_size=5)): value}
     return value
 
 

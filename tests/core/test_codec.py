@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from treaty import DecodingError, EncodingError, Request
 from treaty.codec import BODIES, MAX_DEPTH, addressee, decode, depth, encode
 from treaty.messages import Message
+from treaty_contracts.alphabet import CHARACTERS
 
 from .strategies import buried, lost_numbers, messages, plain
 
@@ -67,7 +68,10 @@ def test_every_body_is_json_rpc_that_any_tool_can_read(message: Message) -> None
 
 
 @settings(deadline=None)
-@given(messages, st.dictionaries(st.text(min_size=1, max_size=5).map(lambda name: f"x-{name}"), plain, max_size=3))
+@given(
+    messages,
+    st.dictionaries(st.text(CHARACTERS, min_size=1, max_size=5).map(lambda name: f"x-{name}"), plain, max_size=3),
+)
 def test_unknown_members_are_ignored(message: Message, unknown: dict[str, Any]) -> None:
     body = json.loads(encode(message))
     body.update(unknown)

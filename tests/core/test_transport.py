@@ -28,6 +28,7 @@ from treaty import (
     connect,
     transport,
 )
+from treaty_contracts.alphabet import CHARACTERS
 from treaty_memory import MemoryTransport
 
 from .strategies import tokens
@@ -48,7 +49,7 @@ def test_anything_else_is_no_name(name: Any) -> None:
 
 
 @settings(deadline=None)
-@given(st.text(max_size=70))
+@given(st.text(CHARACTERS, max_size=70))
 def test_a_name_is_safe_wherever_a_broker_puts_it(name: str) -> None:
     try:
         check_name(name)

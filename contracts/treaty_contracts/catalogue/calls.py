@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from treaty import DeadlineExceeded, UnknownMethod
 from treaty_contracts import forge, judging
+from treaty_contracts.alphabet import CHARACTERS
 from treaty_contracts.bench import Bench
 from treaty_contracts.registry import BOTH, Level, Strength, rule
 
@@ -24,8 +25,8 @@ JSON = st.recursive(
     | st.booleans()
     | st.integers(-(2**63), 2**63 - 1)
     | st.floats(allow_nan=False, allow_infinity=False).map(lambda number: 0.0 if number == 0 else number)
-    | st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    | st.text(CHARACTERS, max_size=40),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(CHARACTERS, max_size=8), inner, max_size=4),
     max_leaves=12,
 )
 #: How many awkward values are under way at once. Whether many calls may be open is for another rule.
