@@ -47,7 +47,7 @@ def events(order: Order, patience: float = IMPORT) -> Iterator[Event]:
         order: what to run.
         patience: seconds that the import may take.
     """
-    with nothing_left() as home, tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() as output:
         reading, writing = os.pipe()
         living, life = os.pipe()
         written = msgspec.json.encode(order).decode()
@@ -61,7 +61,6 @@ def events(order: Order, patience: float = IMPORT) -> Iterator[Event]:
             stderr=output,
             pass_fds=(writing, living),
             start_new_session=True,
-            env={HOME: home, **os.environ},
         )
         try:
             os.close(writing)
@@ -74,8 +73,10 @@ def events(order: Order, patience: float = IMPORT) -> Iterator[Event]:
 
 
 @contextmanager
-def nothing_left() -> Iterator[str]:
-    """Give a folder for what Hypothesis keeps, so that nothing is left where the command was started.
+def nothing_left() -> Iterator[None]:
+    """Have Hypothesis keep its files elsewhere, so that nothing is left where the command was started.
+
+    What it has found out for one target, such as the constants in the modules of the suite, it reads for the next one.
 
     Raises:
         SetupError: there is no directory for temporary files.
@@ -85,7 +86,12 @@ def nothing_left() -> Iterator[str]:
     except OSError as error:
         raise SetupError(f"there is no directory for temporary files: {error.strerror}") from None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        yield home
+        os.environ.setdefault(HOME, home)
+        try:
+            yield
+        finally:
+            if os.environ.get(HOME) == home:
+                del os.environ[HOME]
 
 
 def _told(

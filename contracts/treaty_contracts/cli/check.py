@@ -6,7 +6,6 @@ It must not know how rules are run: it shows the events of a session, keeps a ta
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import signal
 from collections.abc import Iterator, Mapping
@@ -132,7 +131,7 @@ def check(
     extra = f" --baseline {shlex.quote(str(baseline))}" if baseline else ""
     desk = _Desk(files, known, list(stale.values()), extra)
     try:
-        with raising(_Ended, signal.SIGTERM, signal.SIGHUP), desk.screen:
+        with raising(_Ended, signal.SIGTERM, signal.SIGHUP), host.nothing_left(), desk.screen:
             for order in orders:
                 desk.judge(order)
     except KeyboardInterrupt:
@@ -184,7 +183,7 @@ class _Desk:
     def judge(self, order: Order) -> None:
         """Judge the targets of one spec."""
         self.screen.wait(order.spec)
-        events = (host.events if order.isolated else _here)(order)
+        events = (host.events if order.isolated else session.run)(order)
         notes: list[Noted] = []
         for event in _closing(events):
             if isinstance(event, Over):
@@ -242,17 +241,6 @@ class _Desk:
             text = f"{tally.target}: {len(tally.outcomes)} of {len(tally.planned)} rules were judged"
             self.screen.show(f"{text}; violated: {', '.join(bad)}" if bad else f"{text}, none violated")
         show_error(how, "this is no verdict")
-
-
-def _here(order: Order) -> Iterator[Event]:
-    """Run a session in this process."""
-    with host.nothing_left() as home:
-        os.environ.setdefault(host.HOME, home)
-        try:
-            yield from session.run(order)
-        finally:
-            if os.environ[host.HOME] == home:
-                del os.environ[host.HOME]
 
 
 def _closing(events: Iterator[Event]) -> Iterator[Event]:
