@@ -32,8 +32,8 @@ class Child:
         with warnings.catch_warnings():
             # Python warns of forks beside threads from 3.12 on. That is the very case that is looked at here.
             warnings.simplefilter("ignore", DeprecationWarning)
-            self._pid = os.fork()
-        if self._pid == 0:
+            self.pid = os.fork()
+        if self.pid == 0:
             _live(work, write, limit)
         os.close(write)
 
@@ -64,8 +64,8 @@ class Child:
             return
         os.close(self._read)
         self._read = -1
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
 
 
 def _live(work: Callable[[], Any], write: int, limit: float) -> None:

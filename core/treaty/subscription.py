@@ -87,8 +87,13 @@ class Subscription(Resource):
         return dict(self._listener.counters)
 
     def __iter__(self) -> Iterator[Notification]:
-        """Yield notifications as they come; ends when the subscription is closed."""
+        """Yield notifications as they come; ends when the subscription is closed.
+
+        Raises:
+            ForkedError: this is a forked child, to which nothing comes.
+        """
         while True:
+            self.check_process()
             with self._arrived:
                 while not self._kept:
                     if self._closed:
@@ -98,7 +103,12 @@ class Subscription(Resource):
             yield notification
 
     async def __aiter__(self) -> AsyncIterator[Notification]:
-        """Yield notifications as they come; ends when the subscription is closed."""
+        """Yield notifications as they come; ends when the subscription is closed.
+
+        Raises:
+            ForkedError: this is a forked child, to which nothing comes.
+        """
+        self.check_process()
         loop = asyncio.get_running_loop()
         heard = asyncio.Event()
 
@@ -112,6 +122,7 @@ class Subscription(Resource):
             self._waiters.append(wake)
         try:
             while True:
+                self.check_process()
                 heard.clear()
                 with self._arrived:
                     notification = self._kept.popleft() if self._kept else None
@@ -122,8 +133,9 @@ class Subscription(Resource):
                 else:
                     await heard.wait()
         finally:
-            with self._arrived:
-                self._waiters.remove(wake)
+            if not self.foreign:  # where nobody may be left to release it
+                with self._arrived:
+                    self._waiters.remove(wake)
 
     def close(self) -> None:
         """Unsubscribe. Idempotent; from the callback as well."""

@@ -118,6 +118,10 @@ class Resource(ABC):
         """Raise ``ClosedError`` after close, ``ForkedError`` in another process. Call it first in every method."""
         if self._closed:
             raise ClosedError(f"{type(self).__name__} is closed")
+        self.check_process()
+
+    def check_process(self) -> None:
+        """Raise ``ForkedError`` in another process, where nothing of this comes to an end by itself."""
         if self._forks != _forks:
             raise ForkedError(f"{type(self).__name__} was made by process {self._pid}: make a new one in this process")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
@@ -39,6 +38,8 @@ MATRIX = DOCS / "kill-matrix.md"
 
 #: How many processes judge at once.
 PROCESSES = 2
+#: Into how many shares the rules are dealt for the odd, beside those that the rules of a share require.
+SHARES = 4
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +50,16 @@ def verdicts(request: pytest.FixtureRequest) -> dict[str, Outcome]:
 
 @pytest.fixture(scope="module")
 def found(request: pytest.FixtureRequest) -> dict[str, Found]:
-    """What all rules say: of what must pass, and where there is time of what must fail as well."""
-    names = inhabitants() if thorough(request) else [*REFERENCES, *oddities()]
-    profile = ZOO if thorough(request) else replace(ZOO, examples=2)
-    return dict(zip(names, in_processes(partial(census, profile=profile), names), strict=True))
+    """What all rules say of everybody; in everyday life all say it of the references, and a share of them of the odd."""
+    judge, names = (census, inhabitants()) if thorough(request) else (glance, [*REFERENCES, *oddities()])
+    return dict(zip(names, in_processes(judge, names), strict=True))
+
+
+def glance(name: str) -> Found:
+    """Judge somebody healthy with few examples, and somebody odd by a share of the rules, each by another one."""
+    place = [*oddities()].index(name) if name in oddities() else None
+    share = None if place is None else rules()[place % SHARES :: SHARES]
+    return census(name, replace(ZOO, examples=2), judged=share)
 
 
 def thorough(request: pytest.FixtureRequest) -> bool:

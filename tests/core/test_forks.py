@@ -8,9 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import traceback
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,28 +15,8 @@ import pytest
 from treaty import ForkedError, Incoming, Service
 
 from .conftest import SECRET, Room
+from .forks import fork, in_child
 from .services import LIMIT, Slow
-
-
-def fork() -> int:
-    with warnings.catch_warnings():
-        # Python 3.12 warns of a fork with threads around; that is what is tried here.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
-
-
-def in_child(work: Callable[[], object]) -> int:
-    """Do this in a forked child, and return with what it ended. It is given ten seconds."""
-    child = fork()
-    if child == 0:
-        try:
-            signal.alarm(10)
-            work()
-        except BaseException:
-            traceback.print_exc(file=sys.__stderr__)
-            os._exit(1)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 class Forking(Service):
@@ -167,6 +144,32 @@ def test_a_child_cannot_end_a_call_of_its_parent_nor_tell_whether_it_is_over(roo
     assert not pending.done
     service.gate.open()
     assert pending.result() == "waited"
+
+
+def test_to_a_child_nothing_comes_that_its_parent_subscribed_to(room: Room) -> None:
+    client = room.client()
+    shop = room.serve(Slow)
+    subscription = client.subscribe("slow.*")
+    begun = iter(subscription)
+    shop.publish("news", 1)
+    assert next(begun).data == 1
+
+    async def iterate() -> None:
+        async for _ in subscription:
+            return
+
+    def iterate_in_all_ways() -> None:
+        for iterator in (begun, iter(subscription), iter(subscription)):
+            with pytest.raises(ForkedError, match="make a new one in this process"):
+                next(iterator)
+        for _ in range(2):
+            with pytest.raises(ForkedError, match="make a new one in this process"):
+                asyncio.run(iterate())
+        subscription.close()
+
+    assert in_child(iterate_in_all_ways) == 0
+    shop.publish("news", 2)
+    assert next(begun).data == 2
 
 
 def test_a_child_registers_no_response_handler_on_the_client_of_its_parent(room: Room) -> None:

@@ -22,9 +22,9 @@ from treaty import Client, Notification, Reply, Transport
 from treaty_memory import MemoryTransport
 
 from .conftest import SECRET, Room
+from .forks import in_child
 from .services import LIMIT, Slow
 from .storage.things import eventually
-from .test_forks import in_child
 
 ANSWER = {"RETURN_DATA": "hi"}
 _NUMBERS = count()

@@ -102,6 +102,9 @@ def read_url(url: str, **options: Any) -> Settings:
         parts = urlsplit(url)
         kind, default_port, tls = _SCHEMES[parts.scheme]
         host, port = parts.hostname or "", parts.port or default_port
+        user, password, path = (
+            unquote(part, errors="strict") for part in (parts.username or "", parts.password or "", parts.path[1:])
+        )
     except (KeyError, ValueError) as error:
         # Neither the URL nor the cause is repeated: either may hold a password.
         raise InvalidURL(f"this is no address for the kombu transport: {_USAGE}") from (
@@ -109,7 +112,6 @@ def read_url(url: str, **options: Any) -> Settings:
         )
     if not host or parts.fragment:
         raise InvalidURL(f"the host is missing or something follows a '#': {_USAGE}; write '#' as %23 in a password")
-    path = unquote(parts.path[1:])
     if kind == "redis":
         path = path or "0"
         if not path.isdecimal():
@@ -118,13 +120,16 @@ def read_url(url: str, **options: Any) -> Settings:
         path = path or "/"
     elif parts.port or parts.username or path.strip("/"):
         raise InvalidURL("a broker in memory has a name and nothing else: kombu+memory://name")
-    given = {name: _option(name, value) for name, value in [*parse_qsl(parts.query), *options.items()]}
+    written = parse_qsl(parts.query, keep_blank_values=True)
+    for name in {name for name, _ in written if len([one for one, _ in written if one == name]) > 1}:
+        raise InvalidURL(f"option {name} is given twice")
+    given = {name: _option(name, value) for name, value in [*written, *options.items()]}
     settings = Settings(
         kind=kind,
         host=host,
         port=port,
-        user=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
+        user=user,
+        password=password,
         path=path,
         tls=tls,
         **given,

@@ -81,6 +81,9 @@ def parse(url: str) -> Address:
     kind = scheme.lower().removeprefix("zmq+")
     if not found or kind not in _SHAPES or not scheme.lower().startswith("zmq+"):
         raise InvalidURL(f"{url!r} is no ZeroMQ address: write one of {', '.join(_SHAPES.values())}")
+    if kind == "tcp" and "@" in rest:
+        # Not repeated: what stands before the sign may be a password, meant for another transport.
+        raise InvalidURL(f"ZeroMQ knows no users and no passwords: write something like {_SHAPES[kind]}")
     problem = {"tcp": _tcp, "ipc": _ipc, "inproc": _inproc}[kind](rest)
     if problem:
         raise InvalidURL(f"{url!r} {problem}: write something like {_SHAPES[kind]}")

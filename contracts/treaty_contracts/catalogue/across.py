@@ -7,76 +7,12 @@ Each rule has a forked child that opens a transport of its own. It must not know
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from typing import Any
-
 from treaty import AddressInUse, Delivery, Inbox, Transport
 from treaty_contracts import judging
 from treaty_contracts.bench import Bench
 from treaty_contracts.catalogue.processes import served_again
-from treaty_contracts.forking import Child
+from treaty_contracts.peer import Peer
 from treaty_contracts.registry import Level, rule
-
-
-class _Peer:
-    """A process that does something over a transport of its own, step by step: each side can wait for the other one.
-
-    Args:
-        bench: of the rule.
-        role: the end that the process opens.
-        work: what it does there. It is given the transport and this object; what it returns is its report.
-    """
-
-    def __init__(self, bench: Bench, role: str, work: Callable[[Transport, _Peer], Any]) -> None:
-        for end in ("client", "service"):
-            bench.transport(end)  # a target may find its address when it is first asked: both processes need the same
-        self._bench = bench
-        self._far, self._tell = os.pipe()
-        self._heard, self._go = os.pipe()
-
-        def live() -> Any:
-            with bench.target.opened(bench.context(role)) as transport:
-                return work(transport, self)
-
-        self._child = Child(live, bench.times.arrive * 3)
-        os.close(self._tell)  # or nobody would see that the process is gone
-        bench.keep(self)
-
-    # There
-
-    def tell(self) -> None:
-        """Say that a step is done."""
-        os.write(self._tell, b"!")
-
-    def wait(self) -> None:
-        """Wait until the rule says :meth:`go`."""
-        os.read(self._heard, 1)
-
-    # Here
-
-    def did(self, what: str) -> None:
-        """Wait until the process says that a step is done."""
-        self._bench.expect.that(os.read(self._far, 1), f"another process {what}", self)
-
-    def go(self) -> None:
-        """Let the process go on."""
-        os.write(self._go, b"!")
-
-    def report(self) -> Any:
-        """Wait for the process and return what it reported."""
-        return self._child.report()
-
-    def __repr__(self) -> str:
-        return f"it reports {self.report()!r}"
-
-    def close(self) -> None:
-        """Kill the process if it lives. Idempotent."""
-        self._child.kill()
-        for descriptor in (self._far, self._heard, self._go):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._far = self._heard = self._go = -1
 
 
 @rule(
@@ -98,7 +34,7 @@ def another_process_serves(bench: Bench) -> None:
     service, line = bench.name(), bench.line()
     competes = bench.guarantees.competing_workers
 
-    def work(transport: Transport, peer: _Peer) -> str:
+    def work(transport: Transport, peer: Peer) -> str:
         peer.wait()
         try:
             second = transport.serve(service, 1)
@@ -115,7 +51,7 @@ def another_process_serves(bench: Bench) -> None:
         return delivery.frame.decode()
 
     bench.did("forked a child with a transport of its own, served, and served the same service in the child")
-    peer = _Peer(bench, "service", work)  # before anything is served: what is inherited is no news of another process
+    peer = Peer(bench, "service", work)  # before anything is served: what is inherited is no news of another process
     inbox = bench.inbox(service, capacity=1)
     bench.round_trip(line, inbox, service)
     peer.go()
@@ -153,7 +89,7 @@ def another_process_serves(bench: Bench) -> None:
 def redelivered_after_a_kill(bench: Bench) -> None:
     service, line = bench.name(), bench.line()
 
-    def work(transport: Transport, peer: _Peer) -> str:
+    def work(transport: Transport, peer: Peer) -> str:
         inbox = transport.serve(service, 1)
         peer.tell()
         delivery = _new(bench, inbox)
@@ -163,7 +99,7 @@ def redelivered_after_a_kill(bench: Bench) -> None:
         return "nothing came"
 
     bench.did("a forked child served and took a request, and was killed; then the same was served here")
-    peer = _Peer(bench, "service", work)
+    peer = Peer(bench, "service", work)
     peer.did("serves")
     line.send(service, b"taken", bench.times.arrive)
     peer.did("takes the request")
@@ -191,13 +127,13 @@ def notifications_cross_processes(bench: Bench) -> None:
     channel, far = bench.name("c"), bench.open("service")
     far.serve(bench.name("p"), 1)
 
-    def listen(transport: Transport, peer: _Peer) -> str:
+    def listen(transport: Transport, peer: Peer) -> str:
         feed = transport.subscribe(channel)
         peer.tell()
         delivery = feed.receive(bench.times.arrive)
         return "nothing" if delivery is None else delivery.frame.decode()
 
-    def speak(transport: Transport, peer: _Peer) -> str:
+    def speak(transport: Transport, peer: Peer) -> str:
         transport.serve(bench.name("p"), 1)
         peer.tell()
         peer.wait()
@@ -206,13 +142,13 @@ def notifications_cross_processes(bench: Bench) -> None:
         return "published"
 
     bench.did("a forked child subscribed with a transport of its own, and something was published here")
-    listener = _Peer(bench, "client", listen)
+    listener = Peer(bench, "client", listen)
     listener.did("subscribes")
     far.publish(channel, b"from here")
     bench.expect.equal(listener.report(), "from here", "what a subscriber in another process hears")
     far.close()  # where one process has the address, the other one has it now
     bench.did("subscribed here, and a forked child published with a transport of its own")
-    speaker = _Peer(bench, "service", speak)
+    speaker = Peer(bench, "service", speak)
     speaker.did("serves, and is going to publish")
     feed = bench.feed(channel)
     speaker.go()

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from treaty import Client, ConnectionLost, Incoming, Unavailable
+from treaty import Client, ConnectionLost, Transport, Unavailable
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
 from treaty_contracts.catalogue.links import NEEDS, Cut, ends_typed, works_again
 from treaty_contracts.expect import timed, until
-from treaty_contracts.forking import Child
+from treaty_contracts.peer import Peer
 from treaty_contracts.registry import BOTH, Level, Strength, rule
 from treaty_contracts.subject import Subject
 from treaty_contracts.surface import Ended, Ticket
@@ -276,13 +276,6 @@ def _all_told(bench: Bench, waiting: list[Ticket]) -> None:
         bench.expect.that(fits, "ConnectionLost", f"{ended.value!r}, {ended.error!r}")
 
 
-class _Known(Subject):
-    """A service that says which process it is."""
-
-    def on_pid(self, message: Incoming) -> int:  # noqa: ARG002 - every handler takes the message
-        return os.getpid()
-
-
 @rule(
     "LIFE-022",
     level=Level.MUST,
@@ -297,34 +290,26 @@ class _Known(Subject):
     mutants=("waits-for-the-frozen", "lies-about-processes"),
 )
 def frozen_service(bench: Bench) -> None:
-    client, service, limit = bench.client(), bench.name(), bench.times.brief
-    ready, end = os.pipe(), os.pipe()
+    service, limit = bench.name(), bench.times.brief
 
-    def work() -> str:
-        with bench.target.opened(bench.context("service")) as transport:
-            named = type("Known", (_Known,), {"name": service})
-            with named(transport, secret=bench.secret, drain=0.0):
-                os.write(ready[1], b"!")
-                os.read(end[0], 1)
+    def work(transport: Transport, peer: Peer) -> str:
+        with type("Frozen", (Subject,), {"name": service})(transport, secret=bench.secret, drain=0.0):
+            peer.tell()
+            peer.wait()
         return "ended"
 
-    child = Child(work, bench.times.arrive * 3)
-    try:
-        os.read(ready[0], 1)
-        process = bench.result(client, f"{service}.pid")
-        os.kill(process, signal.SIGSTOP)
-        os.waitid(os.P_PID, process, os.WSTOPPED)  # not all of its threads stand still at once
-        bench.did("froze the process of the service")
-        ends_typed(bench, bench.call(client, f"{service}.echo", ["frozen"], timeout=limit), "a call to it")
-        os.kill(process, signal.SIGCONT)
-        bench.did("let it go on")
-        works_again(bench, client, service, 1, "when the service goes on")
-        os.write(end[1], b"!")
-        bench.expect.equal(child.report(), "ended", "how the process of the service ends")
-    finally:
-        child.kill()
-        for descriptor in (*ready, *end):
-            os.close(descriptor)
+    peer = Peer(bench, "service", work)
+    peer.did("serves")
+    client = bench.client()
+    bench.expect.equal(bench.result(client, f"{service}.echo", [0]), 0, "a call before its process is frozen")
+    _freeze(peer)
+    bench.did("froze the process of the service")
+    ends_typed(bench, bench.call(client, f"{service}.echo", ["frozen"], timeout=limit), "a call to it")
+    os.kill(peer.pid, signal.SIGCONT)
+    bench.did("let it go on")
+    works_again(bench, client, service, 1, "when the service goes on")
+    peer.go()
+    bench.expect.equal(peer.report(), "ended", "how the process of the service ends")
 
 
 @rule(
@@ -338,37 +323,33 @@ def frozen_service(bench: Bench) -> None:
     requires=("LIFE-022",),
 )
 def frozen_caller(bench: Bench) -> None:
-    far = bench.open("service")
-    subject = bench.subject(transport=far, concurrency=2)
-    ready, end = os.pipe(), os.pipe()
+    service = bench.name()
 
-    def work() -> str:
-        with (
-            bench.target.opened(bench.context("client")) as transport,
-            Client(transport, secret=bench.secret, timeout=bench.times.arrive) as client,
-        ):
-            client.send(f"{subject.name}.wait", ["gate"])
-            client.call(f"{subject.name}.echo", [1])
-            os.write(ready[1], b"%d" % os.getpid())
-            os.read(end[0], 1)
+    def work(transport: Transport, peer: Peer) -> str:
+        peer.wait()
+        with Client(transport, secret=bench.secret, timeout=bench.times.arrive) as client:
+            client.send(f"{service}.wait", ["gate"])
+            client.call(f"{service}.echo", [1])
+            peer.tell()
+            peer.wait()
         return "ended"
 
-    child = Child(work, bench.times.arrive * 3)
-    try:
-        process = int(os.read(ready[0], 20))
-        os.kill(process, signal.SIGSTOP)
-        os.waitid(os.P_PID, process, os.WSTOPPED)
-        bench.did(
-            "froze the process of a caller that has an open call, called, and closed the service and its transport"
-        )
-        bench.expect.equal(bench.result(bench.client(), f"{subject.name}.echo", [3]), 3, "a call of somebody else")
-        subject.gates["gate"].set()
-        for what, close in (("the service", subject.stop), ("its transport", far.close)):
-            bench.expect.in_time(timed(close)[1], bench.times.slack * 2, f"close of {what} while a caller is frozen")
-        os.kill(process, signal.SIGCONT)
-        os.write(end[1], b"!")
-        bench.expect.equal(child.report(), "ended", "how the process of the caller ends")
-    finally:
-        child.kill()
-        for descriptor in (*ready, *end):
-            os.close(descriptor)
+    peer = Peer(bench, "client", work)
+    far = bench.open("service")
+    subject = bench.subject(transport=far, name=service, concurrency=2)
+    peer.go()
+    peer.did("has an open call, and called")
+    _freeze(peer)
+    bench.did("froze the process of a caller that has an open call, called, and closed the service and its transport")
+    bench.expect.equal(bench.result(bench.client(), f"{service}.echo", [3]), 3, "a call of somebody else")
+    subject.gates["gate"].set()
+    for what, close in (("the service", subject.stop), ("its transport", far.close)):
+        bench.expect.in_time(timed(close)[1], bench.times.slack * 2, f"close of {what} while a caller is frozen")
+    os.kill(peer.pid, signal.SIGCONT)
+    peer.go()
+    bench.expect.equal(peer.report(), "ended", "how the process of the caller ends")
+
+
+def _freeze(peer: Peer) -> None:
+    os.kill(peer.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, peer.pid, os.WSTOPPED)  # not all of its threads stand still at once

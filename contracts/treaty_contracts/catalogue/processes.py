@@ -15,34 +15,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from treaty import AddressInUse, ConnectionLost, ForkedError, Inbox, Resource, TransportError, Unavailable
+from treaty import AddressInUse, ConnectionLost, ForkedError, Inbox, Resource, Transport, TransportError, Unavailable
 from treaty_contracts import judging
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
 from treaty_contracts.expect import until
 from treaty_contracts.forking import Child
+from treaty_contracts.peer import Peer
 from treaty_contracts.registry import Level, rule
 
 #: Where Linux keeps shared memory that has a name.
 _SHARED: Final = Path("/dev/shm")
 #: How often it is looked whether something is left among what others leave.
 _TRIES: Final = 3
-
-
-def _ask(bench: Bench, service: str, frame: bytes) -> Callable[[], str | None]:
-    """Return the work of a child that asks one question over a transport of its own."""
-
-    def work() -> str | None:
-        transport = bench.target.opened(bench.context("client"))
-        line = transport.dial()
-        try:
-            line.send(service, frame, bench.times.arrive)
-            answer = line.receive(bench.times.arrive)
-        finally:
-            transport.close()
-        return None if answer is None else answer.decode()
-
-    return work
 
 
 @rule(
@@ -56,17 +41,23 @@ def _ask(bench: Bench, service: str, frame: bytes) -> Callable[[], str | None]:
 )
 def crosses_processes(bench: Bench) -> None:
     service = bench.name()
+
+    def work(transport: Transport, peer: Peer) -> str | None:
+        peer.wait()
+        line = transport.dial()
+        line.send(service, b"from the child", bench.times.arrive)
+        answer = line.receive(bench.times.arrive)
+        return None if answer is None else answer.decode()
+
+    bench.did("forked a child with a transport of its own, served, and let the child send a frame")
+    peer = Peer(bench, "client", work)
     inbox = bench.inbox(service)
-    bench.did("a forked child opened a transport of its own, and sent a frame")
-    child = Child(_ask(bench, service, b"from the child"), bench.times.arrive * 2)
-    try:
-        delivery = bench.arrives(inbox, "a frame from another process")
-        bench.expect.equal(delivery.frame, b"from the child", "what the other process sent")
-        delivery.reply(b"to the child")
-        delivery.settle()
-        bench.expect.equal(child.report(), "to the child", "what the other process gets")
-    finally:
-        child.kill()
+    peer.go()
+    delivery = bench.arrives(inbox, "a frame from another process")
+    bench.expect.equal(delivery.frame, b"from the child", "what the other process sent")
+    delivery.reply(b"to the child")
+    delivery.settle()
+    bench.expect.equal(peer.report(), "to the child", "what the other process gets")
     bench.round_trip(bench.line(), inbox, service)
 
 
@@ -84,40 +75,28 @@ def does_not_cross_processes(bench: Bench) -> None:
     service = bench.name()
     limit = (bench.guarantees.notices_absence or 0.0) + bench.times.arrive
 
-    ready, go = os.pipe()
-
-    def work() -> str:
-        transport = bench.target.opened(bench.context("client"))
+    def work(transport: Transport, peer: Peer) -> str:
+        peer.wait()
         try:
-            os.read(ready, 1)
             line = transport.dial()
             line.send(service, b"from the child", bench.times.brief)
             answer = line.receive(limit)
         except TransportError:
             return "refused"
-        finally:
-            transport.close()
         return f"sent, and received {answer!r}"
 
     bench.did("forked a child with a transport of its own, served, and let the child send")
-    child = Child(work, limit * 2)
-    try:
-        inbox = bench.inbox(service)
-        os.write(go, b"!")
-        report = Aside(child.report)
-        crossed = until(lambda: _answered(inbox, b"from the child") or report.at, limit) and not report.at
-        if crossed:
-            bench.expect.equal(
-                report.result(limit), "sent, and received b'answer'", "what a send that crossed comes to"
-            )
-            bench.warn("a frame of another process arrived and was answered: crosses_processes could be declared")
-        else:
-            bench.expect.equal(report.result(limit * 2), "refused", "what a send from another process comes to")
-        bench.round_trip(bench.line(), inbox, service, b"marker")
-    finally:
-        child.kill()
-        os.close(ready)
-        os.close(go)
+    peer = Peer(bench, "client", work)
+    inbox = bench.inbox(service)
+    peer.go()
+    report = Aside(peer.report)
+    crossed = until(lambda: _answered(inbox, b"from the child") or report.at, limit) and not report.at
+    if crossed:
+        bench.expect.equal(report.result(limit), "sent, and received b'answer'", "what a send that crossed comes to")
+        bench.warn("a frame of another process arrived and was answered: crosses_processes could be declared")
+    else:
+        bench.expect.equal(report.result(limit * 2), "refused", "what a send from another process comes to")
+    bench.round_trip(bench.line(), inbox, service, b"marker")
 
 
 @rule(
@@ -271,32 +250,25 @@ def _shared() -> Counter[str]:
 )
 def served_again_after_a_kill(bench: Bench) -> None:
     service, arrive = bench.name(), bench.times.arrive
-    ready, end = os.pipe()
 
-    def work() -> None:
-        transport = bench.target.opened(bench.context("service"))
+    def work(transport: Transport, peer: Peer) -> None:
         inbox = transport.serve(service, 1)
-        os.write(end, b"!")
+        peer.tell()
         inbox.receive(arrive * 2)
 
     bench.did("served in a forked child and killed it, and served the same here")
-    child = Child(work, arrive * 2)
-    try:
-        os.close(end)
-        bench.expect.that(os.read(ready, 1), "the child serves", "it does not")
-        child.kill()
-        inbox = served_again(bench, service)
-        line = bench.line()
+    peer = Peer(bench, "service", work)
+    peer.did("serves")
+    peer.close()
+    inbox = served_again(bench, service)
+    line = bench.line()
 
-        def arrives() -> bool:
-            with suppress(Unavailable, ConnectionLost):  # it may take a moment until everybody knows
-                line.send(service, b"again", bench.times.brief)
-            return _answered(inbox, b"again")
+    def arrives() -> bool:
+        with suppress(Unavailable, ConnectionLost):  # it may take a moment until everybody knows
+            line.send(service, b"again", bench.times.brief)
+        return _answered(inbox, b"again")
 
-        bench.expect.that(until(arrives, arrive), "a frame arrives there", f"nothing in {arrive:g} s")
-    finally:
-        child.kill()
-        os.close(ready)
+    bench.expect.that(until(arrives, arrive), "a frame arrives there", f"nothing in {arrive:g} s")
 
 
 def _children() -> Counter[str]:

@@ -89,19 +89,28 @@ def _end(outcome: Outcome | None) -> str:
     return f"{outcome.status.value}{f' by {outcome.blocker}' if outcome.blocker else ''}"
 
 
-def census(name: str, profile: Profile = ZOO, seed: int = 0, *, time_scale: float = SCALE) -> Found:
-    """Judge one inhabitant by every rule: an animal, something odd, or a reference.
+def census(
+    name: str, profile: Profile = ZOO, seed: int = 0, *, time_scale: float = SCALE, judged: Sequence[Rule] | None = None
+) -> Found:
+    """Judge one inhabitant: an animal, something odd, or a reference.
+
+    Args:
+        name: which one.
+        profile: how thoroughly.
+        seed: of everything that is drawn.
+        time_scale: multiplies all times.
+        judged: the rules to judge by, beside what they require; all unless given.
 
     Raises:
         KeyError: there is none of that name.
     """
     if name in REFERENCES:
-        return _counted(name, Run(reference(name, time_scale=time_scale), profile, seed))
+        return _counted(name, Run(reference(name, time_scale=time_scale), profile, seed), judged=judged)
     if name in oddities():
-        return _counted(name, Run(odd_target(oddities()[name], time_scale=time_scale), profile, seed))
+        return _counted(name, Run(odd_target(oddities()[name], time_scale=time_scale), profile, seed), judged=judged)
     animal = at_home()[name]
     with animal.active():
-        return _counted(name, Run(zoo_target(animal, time_scale=time_scale), profile, seed), animal)
+        return _counted(name, Run(zoo_target(animal, time_scale=time_scale), profile, seed), animal, judged)
 
 
 def census_on(name: str, healthy: Target, *, time_scale: float = FARTHER) -> Found:
@@ -142,9 +151,9 @@ def verdict_on(name: str, healthy: Target) -> Outcome:
         return run_isolated(zoo_target(animal, healthy, time_scale=FARTHER), find(animal.main), ZOO)
 
 
-def _counted(name: str, run: Run, animal: Animal | None = None, judged: Sequence[Rule] = ()) -> Found:
+def _counted(name: str, run: Run, animal: Animal | None = None, judged: Sequence[Rule] | None = None) -> Found:
     began = os.times().elapsed
-    for rule in judged or rules():
+    for rule in rules() if judged is None else judged:
         run.judge(rule)
     expected = (animal.kills, animal.main, animal.shows) if animal else (frozenset[str](), "", "")
     return Found(

@@ -27,6 +27,8 @@ def read_params(given: str) -> Params:
         raise typer.BadParameter(
             f"{where} has more than {MAX_FRAME} bytes, which is what a frame may have", param_hint="PARAMS"
         )
+    if isinstance(text, str):
+        _check_text(where, text, "PARAMS")
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -49,8 +51,17 @@ def read_headers(given: list[str]) -> dict[str, str]:
         name, equals, value = pair.partition("=")
         if not name or not equals:
             raise typer.BadParameter(f"{pair!r} is not of the form name=value", param_hint="--header")
+        _check_text(f"the header {name!r}", pair, "--header")
         headers[name] = value
     return headers
+
+
+def _check_text(where: str, text: str, hint: str) -> None:
+    """See that a shell's bytes were text: Python keeps those that are not as half of a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter(f"{where} is not valid UTF-8", param_hint=hint) from None
 
 
 def _text(given: str) -> str | bytes:

@@ -41,7 +41,12 @@ def load_service(spec: str) -> type[Service]:
 
 
 def _import(name: str) -> Any:
-    here = str(Path.cwd())
+    try:
+        here = str(Path.cwd())
+    except OSError as error:
+        raise ConfigurationError(
+            f"the current directory, where {name!r} is looked for first, cannot be read: {error.strerror}"
+        ) from None
     if here not in sys.path:
         sys.path.insert(0, here)
     try:

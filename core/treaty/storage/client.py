@@ -185,10 +185,11 @@ class StorageClient:
 
     def close(self) -> None:
         """Unregister everything. Idempotent. The client is closed only if it was made here."""
-        with self._lock:
-            listeners, self._listeners = self._listeners, []
-        for listener in listeners:
-            listener.close()
+        if not self._client.foreign:
+            with self._lock:
+                listeners, self._listeners = self._listeners, []
+            for listener in listeners:
+                listener.close()
         if self._owned:
             self._client.close()
 

@@ -10,11 +10,12 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Final, NamedTuple, NoReturn, Self, TypeAlias
+from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from treaty import ConfigurationError
 from treaty.storage.records import Notice, Position
 from treaty.storage.watch import Callback, Watch
+from treaty.transport import Resource
 
 #: How many wait for whoever iterates.
 _ROOM: Final = 100
@@ -29,10 +30,14 @@ class Happened(NamedTuple):
     message: Notice
 
 
-class Notifications:
-    """Iterate over it, blocking or asynchronously; it ends when it is closed. Made by ``StorageClient``."""
+class Notifications(Resource):
+    """Iterate over it, blocking or asynchronously; it ends when it is closed. Made by ``StorageClient``.
+
+    In a forked child all of it but ``close`` raises ``ForkedError``: nothing comes there.
+    """
 
     def __init__(self, watch: Callable[[Callback], Watch]) -> None:
+        super().__init__()
         #: What nobody has read yet, each with where the watch stood before it.
         self._kept: deque[tuple[Positions, Happened]] = deque()
         #: Where the watch stood before what the loop is at, until it asks for the next one.
@@ -41,7 +46,6 @@ class Notifications:
         self._end: Positions | None = None
         self._changed = threading.Condition()
         self._waiters: list[Callable[[], None]] = []
-        self._closed = False
         self._made: Watch | None = None
         self._watch = watch(self._put)
         with self._changed:
@@ -57,16 +61,12 @@ class Notifications:
         return self._watch.counters
 
     @property
-    def closed(self) -> bool:
-        """Whether it was closed."""
-        return self._closed
-
-    @property
     def positions(self) -> dict[str, Position]:
         """How far the loop has come, by feed: what another one can be given as ``since``. See :attr:`Watch.positions`.
 
         It moves on when the next one is asked for: what the loop is left at counts as not done. For one loop at a time.
         """
+        self.check_process()
         with self._changed:  # so that nothing is put meanwhile
             if self._before is not None:
                 return dict(self._before)
@@ -77,6 +77,7 @@ class Notifications:
     def __iter__(self) -> Iterator[Happened]:
         """Yield what happens, as it happens."""
         while True:
+            self.check_process()
             with self._changed:
                 self._before = None
                 self._changed.wait_for(lambda: self._kept or self._closed)
@@ -87,6 +88,7 @@ class Notifications:
 
     async def __aiter__(self) -> AsyncIterator[Happened]:
         """Yield what happens, as it happens."""
+        self.check_process()
         loop, heard = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
@@ -99,6 +101,7 @@ class Notifications:
             self._waiters.append(wake)
         try:
             while True:
+                self.check_process()
                 heard.clear()
                 with self._changed:
                     happened = self._take()
@@ -109,11 +112,15 @@ class Notifications:
                 else:
                     await heard.wait()
         finally:
-            with self._changed:
-                self._waiters.remove(wake)
+            if not self.foreign:  # where nobody may be left to release it
+                with self._changed:
+                    self._waiters.remove(wake)
 
     def close(self) -> None:
         """Unregister; what has come already is still yielded. Idempotent."""
+        if self.foreign:
+            self._closed = True
+            return
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -121,12 +128,6 @@ class Notifications:
         self._watch.close()
         for wake in waiters:
             wake()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     async def __aenter__(self) -> NoReturn:
         raise ConfigurationError(

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Self, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -24,6 +24,7 @@ from treaty.storage.follower import Follower, News, ReadAll, ReadLog
 from treaty.storage.models import Model
 from treaty.storage.records import Entry, Event, Gap, Notice, Position
 from treaty.storage.tap import Box, Tap
+from treaty.transport import Resource
 
 #: Is told what happened, to which instance, and the notice with all that is known of it.
 Callback: TypeAlias = Callable[[str, Any, Notice], object]
@@ -36,7 +37,7 @@ _LOG: Final = logging.getLogger("treaty.storage")
 _T = TypeVar("_T")
 
 
-class Watch:
+class Watch(Resource):
     """Tells a callback what happens to the objects of one model, or of all. Made by ``StorageClient``; close it to
     unregister: no callback begins after ``close`` has returned.
 
@@ -57,6 +58,7 @@ class Watch:
         since: Mapping[str, Position] | None,
         on_gap: OnGap | None,
     ) -> None:
+        super().__init__()
         self._client = client
         self._tap = tap
         self._service = service
@@ -65,7 +67,6 @@ class Watch:
         self._event = event
         self._models = models
         self._on_gap = on_gap
-        self._closed = False
         self._complained = ""
         self._pending: Pending | None = None
         self._followers: dict[str, Follower] = {}
@@ -86,11 +87,6 @@ class Watch:
         return f"<Watch {self._service}.{about}.{self._event.value} {'closed' if self._closed else 'open'}>"
 
     @property
-    def closed(self) -> bool:
-        """Whether it was closed."""
-        return self._closed
-
-    @property
     def counters(self) -> dict[str, int]:
         """How often each thing happened: gaps, resyncs, repeated notices, failed reads, overflows of the box."""
         total = Counter({"overflowed": self._box.overflowed})
@@ -109,6 +105,8 @@ class Watch:
     def close(self) -> None:
         """Unregister. Idempotent; from the callback as well."""
         self._closed = True
+        if self.foreign:
+            return
         self._tap.close(self._box)
         self._box.wake()
         pending = self._pending
@@ -116,12 +114,6 @@ class Watch:
             pending.cancel()
         if self._thread is not threading.current_thread():
             self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _begin(self, *, snapshot: bool, since: Mapping[str, Position] | None) -> None:
         now = time.monotonic()

@@ -52,6 +52,13 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
         read_params(f"@{file}")
 
 
+def test_an_argument_that_is_no_text_is_named() -> None:
+    with pytest.raises(typer.BadParameter, match="the argument is not valid UTF-8"):
+        read_params('["\udcff"]')
+    with pytest.raises(typer.BadParameter, match="the header 'a' is not valid UTF-8"):
+        read_headers(["a=\udcff"])
+
+
 def test_headers_are_pairs() -> None:
     assert read_headers(["a=1", "b=x=y", "c="]) == {"a": "1", "b": "x=y", "c": ""}
 

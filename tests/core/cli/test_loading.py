@@ -52,3 +52,12 @@ def test_it_finds_services_from_here(spec: str, name: str) -> None:
 def test_it_says_what_is_wrong(spec: str, says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
         load_service(spec)
+
+
+def test_a_current_directory_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ConfigurationError, match="the current directory, where 'loaded_one' is looked for first"):
+        load_service("loaded_one:Good")

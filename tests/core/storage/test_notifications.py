@@ -8,8 +8,9 @@ from itertools import islice
 
 import msgspec
 import pytest
+from tests.core.forks import in_child
 
-from treaty import ConfigurationError
+from treaty import ConfigurationError, ForkedError
 from treaty.storage import Gap, Happened, Position, StoreConfig, ValidationFailed
 
 from .conftest import StorageRoom
@@ -198,3 +199,35 @@ def test_where_a_loop_begins_is_checked(storage_room: StorageRoom) -> None:
         storage.notifications(Cluster, since={}, snapshot=True)
     with pytest.raises(ValidationFailed, match="a Position for each feed"):
         storage.notifications(Cluster, since={"main": 7})  # type: ignore[dict-item]
+
+
+def test_to_a_child_nothing_comes_and_there_it_lets_go_without_touching_anything(storage_room: StorageRoom) -> None:
+    storage_room.serve()
+    storage = storage_room.storage()
+    told: list[str] = []
+    watch = storage.register_callback(lambda event, *_: told.append(event), Cluster)
+    notifications = storage.notifications(Cluster)
+    begun = iter(notifications)
+    storage.save(Cluster("a"))
+    assert next(begun).message.key == "a"
+
+    async def iterate() -> None:
+        async for _ in notifications:
+            return
+
+    def try_all_ways() -> None:
+        for iterator in (begun, iter(notifications)):
+            with pytest.raises(ForkedError, match="make a new one in this process"):
+                next(iterator)
+        with pytest.raises(ForkedError, match="make a new one in this process"):
+            asyncio.run(iterate())
+        with pytest.raises(ForkedError, match="make a new one in this process"):
+            _ = notifications.positions
+        notifications.close()
+        watch.close()
+        storage.close()
+
+    assert in_child(try_all_ways) == 0
+    storage.save(Cluster("b"))
+    assert next(begun).message.key == "b"
+    assert eventually(lambda: len(told) == 2)

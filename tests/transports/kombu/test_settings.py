@@ -26,6 +26,10 @@ from treaty_kombu.settings import read_url
         "kombu+redis://host/0?expires=soon",
         "kombu+redis://host/0?expires=0",
         "kombu+redis://host/0?prefix=a.b",
+        "kombu+redis://host/0?prefix=",
+        "kombu+redis://host/0?prefix=a&prefix=b",
+        "kombu+amqp://host/%ff",
+        "kombu+amqp://user:%ff@host/",
     ],
 )
 def test_a_url_that_cannot_be_read_says_what_to_write(url: str) -> None:

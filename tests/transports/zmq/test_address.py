@@ -33,6 +33,12 @@ def test_a_malformed_url_says_what_to_write(url: str) -> None:
         connect(url)
 
 
+def test_what_may_be_a_password_is_not_repeated() -> None:
+    with pytest.raises(InvalidURL, match="no users and no passwords") as caught:
+        connect("zmq+tcp://user:hunter2@127.0.0.1:5")
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_path_that_no_socket_can_have_is_refused() -> None:
     assert parse("zmq+ipc:///" + "x" * 106).scheme == "ipc"
     with pytest.raises(InvalidURL, match=r"108 bytes.*107"):
