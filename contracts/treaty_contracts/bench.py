@@ -199,6 +199,22 @@ class Bench(Workbench):
                 came.append(delivery)
         return came
 
+    def redelivered(self, inbox: Inbox, frames: Sequence[bytes], what: str) -> list[Delivery]:
+        """Return the deliveries of frames that another inbox had taken, which must come, marked; none is settled.
+
+        What is marked may come twice, and is passed over then.
+        """
+        found: dict[bytes, Delivery] = {}
+        while len(found) < len(frames):
+            delivery = self.arrives(inbox, what, marked=True)
+            self.expect.that(delivery.frame in frames, f"{what}: one of {list(frames)}", delivery.frame)
+            self.expect.that(delivery.redelivered, "marked as redelivered, as another inbox took it", "it is not")
+            if delivery.frame in found:
+                delivery.settle()
+            else:
+                found[delivery.frame] = delivery
+        return list(found.values())
+
     def _failed(self) -> str:
         """Say how the last call that failed has ended: what it was to send may never have been sent."""
         over = [(ticket.target, ticket.wait(0).error) for ticket in self._tickets if ticket.done]

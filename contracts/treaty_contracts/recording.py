@@ -11,9 +11,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import count
-from typing import Any, Final, NamedTuple
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
 
-from treaty import Delivery, Inbox, Line, Transport
+from treaty import Delivery, Inbox, Line, Resource, Transport
 from treaty_contracts.expect import Violated, said, shown
 from treaty_contracts.operations import Operations
 from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
@@ -160,7 +161,25 @@ class _Delivery(WrappedDelivery):
         self._trace.operations.done(self._end, verb, arguments, action)
 
 
-class _Line(WrappedLine):
+class _Left(Resource):
+    """Enters and leaves a ``with`` statement in the way of what is recorded, which may have one of its own."""
+
+    _trace: Trace
+    _end: str
+    _resource: Resource
+
+    def __enter__(self) -> Self:
+        entered: Any = self._resource.__enter__()
+        return self if entered is self._resource else entered
+
+    def __exit__(  # type: ignore[override]  # what somebody wrote may well return something
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        leave: Callable[..., bool | None] = self._resource.__exit__
+        return self._trace.operations.done(self._end, "close", (), lambda: leave(kind, error, traceback))
+
+
+class _Line(_Left, WrappedLine):
     def __init__(self, inner: Line, trace: Trace, end: str) -> None:
         super().__init__(inner)
         self._trace = trace
@@ -185,7 +204,7 @@ class _Line(WrappedLine):
         self._trace.operations.done(self._end, "close", (), super().close)
 
 
-class _Inbox(WrappedInbox):
+class _Inbox(_Left, WrappedInbox):
     def __init__(self, inner: Inbox, trace: Trace, end: str) -> None:
         super().__init__(inner)
         self._trace = trace
@@ -204,7 +223,7 @@ class _Inbox(WrappedInbox):
         self._trace.operations.done(self._end, "close", (), super().close)
 
 
-class Recorder(WrappedTransport):
+class Recorder(_Left, WrappedTransport):
     """A transport whose frames are written down.
 
     Args:
@@ -218,19 +237,19 @@ class Recorder(WrappedTransport):
         self._trace = trace
         self._role = role
         self._log = trace.operations
-        self._name = self._log.name(role)
-        self._log.making("", "open", (role, inner.guarantees), self._name, lambda: None)
+        self._end = self._log.name(role)
+        self._log.making("", "open", (role, inner.guarantees), self._end, lambda: None)
 
     def dial(self) -> Line:
         end = self._trace.end("line")
         return self._log.making(
-            self._name, "dial", (), end, lambda: _Line(self._fitting(Line, "dial", self.inner.dial()), self._trace, end)
+            self._end, "dial", (), end, lambda: _Line(self._fitting(Line, "dial", self.inner.dial()), self._trace, end)
         )
 
     def serve(self, service: str, capacity: int = 1) -> Inbox:
         end = self._trace.end("inbox")
         return self._log.making(
-            self._name,
+            self._end,
             "serve",
             (service, capacity),
             end,
@@ -239,12 +258,12 @@ class Recorder(WrappedTransport):
 
     def publish(self, channel: str, frame: bytes) -> None:
         self._trace.add(self._role, "out", "publish", frame)
-        self._log.done(self._name, "publish", (channel, frame), lambda: self.inner.publish(channel, frame))
+        self._log.done(self._end, "publish", (channel, frame), lambda: self.inner.publish(channel, frame))
 
     def subscribe(self, channel: str) -> Inbox:
         end = self._trace.end("feed")
         return self._log.making(
-            self._name,
+            self._end,
             "subscribe",
             (channel,),
             end,
@@ -252,7 +271,7 @@ class Recorder(WrappedTransport):
         )
 
     def close(self) -> None:
-        self._log.done(self._name, "close", (), super().close)
+        self._log.done(self._end, "close", (), super().close)
 
     def _fitting(self, kind: type, verb: str, made: Any) -> Any:
         return self._trace.of_kind(kind, made, f"a treaty.{kind.__name__}, as what {verb} returns")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from hypothesis import strategies as st
 
@@ -22,6 +22,8 @@ from treaty_contracts.catalogue.sizes import large_sizes, mixed_sizes
 from treaty_contracts.registry import Level, Strength, rule
 
 _NEEDS = ("notifications",)
+#: How many one transport object has of one channel, besides another one: more than a table of few has room for.
+_SUBSCRIBERS: Final = 11
 
 
 def _publisher(bench: Bench) -> Any:
@@ -201,14 +203,18 @@ def topics_match_whole(bench: Bench) -> None:
     needs=_NEEDS,
     sentence="Each subscriber of a channel gets its own copy of every notification, once.",
     intent="Subscribers do not compete: each one keeps a state of its own up to date.",
-    causes=("subscribers share a queue", "two subscriptions of one connection are one to the library"),
-    mutants=("duplicates-notifications", "subscribers-compete"),
+    causes=(
+        "subscribers share a queue",
+        "two subscriptions of one connection are one to the library",
+        "there is room for so many subscribers and no more",
+    ),
+    mutants=("duplicates-notifications", "notifies-eight", "subscribers-compete"),
     requires=("NOTE-001",),
 )
 def own_copy_each(bench: Bench) -> None:
     publish, channel = _publisher(bench), bench.name("c")
-    other = bench.open("client")
-    feeds = [bench.feed(channel), bench.feed(channel), bench.keep(other.subscribe(channel))]
+    feeds = [bench.feed(channel) for _ in range(_SUBSCRIBERS)]
+    feeds.append(bench.keep(bench.open("client").subscribe(channel)))
     frames = [b"%06d" % number for number in range(bench.profile.burst)]
     for frame in (*frames, b"fence"):
         publish(channel, frame)

@@ -24,7 +24,7 @@ from treaty_contracts.registry import Level, Strength, rule
 #: A burst of these is more than the buffers of the system take.
 _HEAVY: Final = 256 * 1024
 #: How many requests are queued while nobody serves, and how many of them every queue has room for.
-_QUEUED: Final = 20
+_QUEUED: Final = 300
 _FEW: Final = 2
 
 
@@ -154,12 +154,22 @@ def not_accepted_goes_on(bench: Bench) -> None:
         "the receiver is not woken",
         "the library's own error comes through",
     ),
-    mutants=("close-does-not-wake",),
+    mutants=("close-does-not-wake", "close-does-not-wake-the-full"),
     requires=("LINE-004",),
 )
 def close_ends_receive(bench: Bench) -> None:
     for _ in range(bench.profile.rounds):
         ends_when_closed(bench, lambda: bench.inbox(bench.name()))
+    held: list[Delivery] = []
+
+    def full() -> Inbox:
+        inbox = bench.inbox(service := bench.name(), capacity=1)
+        bench.line().send(service, b"taken", bench.times.arrive)
+        held.append(bench.arrives(inbox))
+        return inbox
+
+    bench.did("closed inboxes that waited for a first request, and one that had no room for another")
+    ends_when_closed(bench, full)
     if bench.guarantees.notifications:
         bench.inbox(bench.name())  # where there is no broker, somebody must be there to subscribe to
         ends_when_closed(bench, lambda: bench.feed(bench.name("c")))
@@ -176,8 +186,9 @@ def close_ends_receive(bench: Bench) -> None:
         "the queue goes with its last reader",
         "what an inbox has fetched ahead goes with it",
         "the queue has a limit that drops the oldest, and says nothing",
+        "what a line has sent goes with it",
     ),
-    mutants=("keeps-the-last-three", "lies-about-survives", "stale-link"),
+    mutants=("keeps-a-hundred", "keeps-the-last-three", "lies-about-survives", "stale-link", "takes-back-at-close"),
     requires=("LINE-008",),
 )
 def queued_requests_survive(bench: Bench) -> None:
@@ -188,12 +199,13 @@ def queued_requests_survive(bench: Bench) -> None:
     sent: list[bytes] = []
     try:
         for number in range(_QUEUED):
-            line.send(service, b"%02d" % number, bench.times.brief if sent else bench.times.arrive)
-            sent.append(b"%02d" % number)
+            line.send(service, b"%03d" % number, bench.times.brief if sent else bench.times.arrive)
+            sent.append(b"%03d" % number)
     except Unavailable:  # there is room for so many, and that was said
         if len(sent) < _FEW:
             raise
-    bench.did(f"served, closed, sent {len(sent)} requests, and served again")
+    line.close()
+    bench.did(f"served, closed, sent {len(sent)} requests, closed the line, and served again")
     second = bench.inbox(service)
     came = bench.queued(second, sent, "a request that was queued")
     frames = [delivery.frame for delivery in came]

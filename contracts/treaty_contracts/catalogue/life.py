@@ -322,8 +322,8 @@ def close_meets_every_use(bench: Bench) -> None:
     level=Level.MUST,
     sentence="``closed`` says whether close was called, and leaving a ``with`` statement closes.",
     intent="Programs ask before they use, and rely on with where they may be interrupted.",
-    causes=("close is overridden and does not say so", "__exit__ is overridden"),
-    mutants=("never-closed",),
+    causes=("close is overridden and does not say so", "__exit__ is overridden, or returns something true"),
+    mutants=("never-closed", "swallows-exceptions"),
 )
 def closed_is_said(bench: Bench) -> None:
     transport = bench.open("service")
@@ -333,9 +333,18 @@ def closed_is_said(bench: Bench) -> None:
     for end in reversed(ends):
         name = type(end).__mro__[-3].__name__
         bench.expect.that(not end.closed, f"what is open does not say that it is closed ({name})", end.closed)
-        with end as entered:
-            bench.expect.that(entered is end, f"with gives the very object ({name})", repr(entered))
+        raised = _raised(partial(_raise_inside, end))
+        bench.expect.that(raised is not None, f"what is raised inside of with is raised by it ({name})", "nothing is")
+        bench.expect.equal(raised, _LEFT, f"what is raised inside of with, which gives the very object ({name})")
         bench.expect.that(end.closed, f"what was left by with says that it is closed ({name})", end.closed)
+
+
+_LEFT: Final = LookupError("raised inside of with")
+
+
+def _raise_inside(end: Resource) -> None:
+    with end as entered:
+        raise _LEFT if entered is end else ValueError(f"with gives {entered!r}")
 
 
 def _all_at(users: Mapping[str, Again], goals: Mapping[str, int]) -> bool:

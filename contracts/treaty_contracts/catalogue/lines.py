@@ -33,6 +33,8 @@ _SENDS = 5
 BLOCKED: Final = 0.005
 #: Near the least that every transport takes, and more than goes through a busy socket in one piece.
 LARGE: Final = 61_440
+#: How many status messages a long call may well have.
+_STATUSES: Final = 150
 
 
 @rule(
@@ -200,9 +202,16 @@ def ends_when_closed(bench: Bench, open_one: Callable[[], Line | Inbox]) -> None
         "the way back is forgotten with the first reply, or with settle",
         "one object is used for what arrives later as well",
         "replies belong to one thread",
+        "there may be so many and no more",
         "parts of two replies are interleaved",
     ),
-    mutants=("forgets-after-settle", "interleaves-replies", "one-reply-only", "uses-deliveries-again"),
+    mutants=(
+        "forgets-after-settle",
+        "forgets-in-time",
+        "interleaves-replies",
+        "one-reply-only",
+        "uses-deliveries-again",
+    ),
     requires=("LINE-001", "LINE-002"),
     strength=Strength.STOCHASTIC,
 )
@@ -213,7 +222,11 @@ def many_replies(bench: Bench) -> None:
     delivery = bench.arrives(inbox)
     small = [b"reply %d" % number for number in range(4)]
     shares = [[b"large %d:%d" % (one, number) + bytes(LARGE) for number in range(6)] for one in range(4)]
-    bench.did("replied; replied 60 KiB again and again from four threads at once; settled, and replied again")
+    shares.append([b"status %d" % number for number in range(_STATUSES)])
+    bench.did(
+        f"replied; replied 60 KiB again and again from four threads at once, and {_STATUSES} small frames from another; "
+        "settled, and replied again"
+    )
 
     def reply(frames: list[bytes]) -> None:
         for frame in frames:
@@ -221,7 +234,7 @@ def many_replies(bench: Bench) -> None:
 
     reply(small[:2])
     at_once = [Aside(partial(reply, share)) for share in shares]
-    got = [bench.returns(line) for _ in range(2 + 4 * 6)]
+    got = [bench.returns(line) for _ in range(2 + sum(map(len, shares)))]
     for one in at_once:
         one.result(bench.times.arrive)
     delivery.settle()

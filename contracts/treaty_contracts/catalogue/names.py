@@ -22,6 +22,7 @@ _LONGEST: Final = 64
 def alike(name: str) -> tuple[str, ...]:
     """Return a name and others that are easily taken for it: longer, shorter, or different in one character."""
     longest = name.ljust(_LONGEST - 1, "x")
+    number = int.from_bytes(name.encode()[-6:]) + 1
     return (
         name,
         *(f"{name}{end}" for end in ("b", "-b", "_b", "0", "00", "x", "-", "_", "-x", "-0")),
@@ -29,6 +30,7 @@ def alike(name: str) -> tuple[str, ...]:
         name[:-1],
         name[1:],
         name.replace("-", "_"),
+        *(f"{zeros}{number}" for zeros in ("", "0", "00")),
         f"{longest}1",
         f"{longest}2",
         longest,
@@ -40,12 +42,12 @@ def alike(name: str) -> tuple[str, ...]:
     level=Level.MUST,
     sentence="A name that is no plain token raises InvalidTarget, in send, serve, publish and subscribe.",
     intent="Separators and wildcards of the library below would let one name reach another one's frames.",
-    causes=("check_name is not called", "the library's own check speaks first"),
-    mutants=("takes-any-name",),
+    causes=("check_name is not called", "the library's own check speaks first", "letters of all scripts are taken"),
+    mutants=("takes-any-name", "takes-all-letters"),
 )
 def names_are_checked(bench: Bench) -> None:
     line = bench.line()
-    names = ("", "A", "a.b", "a/b", "a b", "*", "#", "ä", "a\x00", "-a", "a" * 65)
+    names = ("", "A", "a.b", "a/b", "a b", "*", "#", "ä", "aä", "a٣", "a\x00", "a\n", "-a", "a" * 65)
     for name in names:
         shown = f"the name {name[:8]!r}"
         bench.expect.raises(InvalidTarget, partial(line.send, name, b"x", 0), f"send, {shown}")

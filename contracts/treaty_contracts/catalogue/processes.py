@@ -105,23 +105,34 @@ def does_not_cross_processes(bench: Bench) -> None:
     needs=("redelivers",),
     sentence="A delivery that its inbox took and did not settle goes to another one, marked as redelivered.",
     intent="It was declared; and the mark is what keeps a handler from running twice.",
-    causes=("deliveries are acknowledged when they are taken", "the mark is not passed on"),
-    mutants=("loses-unsettled", "redelivers-unmarked"),
+    causes=(
+        "deliveries are acknowledged when they are taken",
+        "the mark is not passed on, or not a second time",
+        "only the last that was taken is given on",
+    ),
+    mutants=("gives-on-only-one", "loses-unsettled", "marks-once", "redelivers-unmarked", "unmarks-what-is-given-back"),
 )
 def unsettled_is_redelivered(bench: Bench) -> None:
-    service = bench.name()
-    line, first = bench.line(), bench.inbox(service)
-    line.send(service, b"taken", bench.times.arrive)
-    bench.expect.equal(bench.arrives(first).frame, b"taken", "what the first inbox takes")
-    bench.did("an inbox took a request and closed without settling it; another one served")
+    service, frames = bench.name(), [b"taken %d" % number for number in range(4)]
+    line, first = bench.line(), bench.inbox(service, capacity=len(frames))
+    for frame in frames:
+        line.send(service, frame, bench.times.arrive)
+    taken = [bench.arrives(first).frame for _ in frames]
+    bench.expect.equal(sorted(taken), frames, "what the first inbox takes")
+    bench.did("an inbox took requests and closed without settling them; another one served, and took them")
     first.close()
-    second = bench.inbox(service)
-    again = bench.arrives(second, "the request that was not settled", marked=True)
-    bench.expect.equal(again.frame, b"taken", "the request that was not settled")
-    bench.expect.that(again.redelivered, "marked as redelivered, as another inbox took it", "redelivered is False")
-    again.reply(b"done")
-    again.settle()
+    second = bench.inbox(service, capacity=len(frames))
+    done, back, *left = bench.redelivered(second, frames, "the request that was not settled")
+    done.reply(b"done")
+    done.settle()
     bench.expect.equal(bench.returns(line), b"done", "the reply to what was redelivered")
+    bench.did("it answered one, gave one back, and closed; a third one served")
+    back.settle(accepted=False)
+    second.close()
+    frames = [one.frame for one in (back, *left)]
+    third = bench.inbox(service, capacity=len(frames))
+    for delivery in bench.redelivered(third, frames, "what was not settled there either"):
+        delivery.settle()
 
 
 @rule(
@@ -302,14 +313,14 @@ def _how(use: Callable[[], Any]) -> str:
     return "nothing"
 
 
-def served_again(bench: Bench, service: str) -> Inbox:
+def served_again(bench: Bench, service: str, capacity: int = 100) -> Inbox:
     """Serve what a process served that was killed: it may take a moment until that is known."""
     inboxes: list[Inbox] = []
     taken: list[AddressInUse] = []
 
     def serves() -> bool:
         try:
-            inboxes.append(bench.inbox(service))
+            inboxes.append(bench.inbox(service, capacity))
         except AddressInUse as error:
             taken.append(error)
         return bool(inboxes)

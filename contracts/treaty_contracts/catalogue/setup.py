@@ -112,7 +112,7 @@ def declaration_is_complete(bench: Bench) -> None:
         "one queue serves all names",
         "a dash becomes something else",
     ),
-    mutants=("cuts-long-names", "drops-trailing-zeros", "matches-prefixes", "shares-all-names"),
+    mutants=("cuts-long-names", "drops-trailing-zeros", "matches-prefixes", "reads-numbers", "shares-all-names"),
 )
 def names_are_isolated(bench: Bench) -> None:
     _isolated(bench, alike(bench.name("a"))[:2])  # what mixes up all names shows in few steps

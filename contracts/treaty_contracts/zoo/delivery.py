@@ -5,10 +5,9 @@ Each has one defect and no other. It must not know rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from hashlib import sha256
 from itertools import count
 from typing import ClassVar
 
@@ -252,105 +251,6 @@ class LateServe(WrappedTransport):
         return _OldRouteLine(inner, self.births, self.numbers)
 
 
-class _SharedLine(WrappedLine):
-    """Sends to a name that is made of the given one."""
-
-    def __init__(self, inner: Line, renamed: Callable[[str], str]) -> None:
-        super().__init__(inner)
-        self._renamed = renamed
-
-    def send(self, service: str, frame: bytes, timeout: float) -> None:
-        self.inner.send(self._renamed(service), frame, timeout)
-
-
-def _same(name: str) -> str:
-    return name.partition("-")[0] if name.replace("-", "").isalnum() and name.islower() and len(name) < 65 else name
-
-
-@broken(
-    "shares-all-names",
-    kills=("SETUP-003",),
-    shows="what the inbox of",
-)
-class SharesAllNames(WrappedTransport):
-    """What follows the first dash of a service's name does not count."""
-
-    def serve(self, service: str, capacity: int = 1) -> Inbox:
-        return self.inner.serve(_same(service), capacity)
-
-    def line(self, inner: Line) -> Line:
-        return _SharedLine(inner, _same)
-
-
-def _cut(name: str) -> str:
-    return name[:63] if len(name) == 64 else name
-
-
-@broken("cuts-long-names", kills=("SETUP-003",), shows="AddressInUse", base=complete(competing_workers=False))
-class CutsLongNames(WrappedTransport):
-    """Of a name of 64 characters the last one does not count."""
-
-    def serve(self, service: str, capacity: int = 1) -> Inbox:
-        return self.inner.serve(_cut(service), capacity)
-
-    def line(self, inner: Line) -> Line:
-        return _SharedLine(inner, _cut)
-
-
-def _stem(name: str) -> str:
-    stem = name.rstrip("0")
-    return stem if stem.endswith("-") else name
-
-
-@broken("drops-trailing-zeros", kills=("SETUP-003",), shows="AddressInUse", base=complete(competing_workers=False))
-class DropsTrailingZeros(WrappedTransport):
-    """Zeros at the end of a service's name that follow a dash do not count."""
-
-    def serve(self, service: str, capacity: int = 1) -> Inbox:
-        return self.inner.serve(_stem(service), capacity)
-
-    def line(self, inner: Line) -> Line:
-        return _SharedLine(inner, _stem)
-
-
-@broken("matches-prefixes", kills=("SETUP-003",), shows="of another")
-class MatchesPrefixes(WrappedTransport):
-    """A request goes to the service with the shortest name that its own name begins with."""
-
-    served: ClassVar[set[str]] = set()
-
-    def serve(self, service: str, capacity: int = 1) -> Inbox:
-        self.served.add(service)
-        return self.inner.serve(service, capacity)
-
-    def line(self, inner: Line) -> Line:
-        return _SharedLine(inner, self._shortest)
-
-    def _shortest(self, name: str) -> str:
-        return min((one for one in list(self.served) if name.startswith(one)), key=len, default=name)
-
-
-@broken("takes-any-name", kills=("LINE-010",), shows="InvalidTarget")
-class TakesAnyName(WrappedTransport):
-    """A name that is no plain token is made one."""
-
-    def serve(self, service: str, capacity: int = 1) -> Inbox:
-        return self.inner.serve(_plain(service), capacity)
-
-    def subscribe(self, channel: str) -> Inbox:
-        return self.inner.subscribe(_plain(channel))
-
-    def publish(self, channel: str, frame: bytes) -> None:
-        self.inner.publish(_plain(channel), frame)
-
-    def line(self, inner: Line) -> Line:
-        return _SharedLine(inner, _plain)
-
-
-def _plain(name: str) -> str:
-    return sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 @broken(
     "second-serve-steals",
     kills=("REFUSE-COMPETING-WORKERS",),
@@ -375,15 +275,15 @@ class KeepsTheLastThree(WrappedTransport):
     """Of the requests that were queued while nobody served only the last three reach the next inbox."""
 
     open: ClassVar[list[tuple[str, Inbox]]] = []
+    kept: ClassVar[slice] = slice(-3, None)
 
     def serve(self, service: str, capacity: int = 1) -> Inbox:
         if not self.closed and not self.foreign and not self._served(service):
             with suppress(TreatyError), self.inner.serve(service, 10_000) as first:
                 queued = list(iter(partial(first.receive, 0), None))
-                for delivery in queued[:-3]:
-                    delivery.settle()
-                for delivery in reversed(queued[-3:]):
-                    delivery.settle(accepted=False)
+                kept = queued[self.kept]
+                for delivery in reversed(queued):
+                    delivery.settle(accepted=delivery not in kept)
         inbox = self.inner.serve(service, capacity)
         self.open.append((service, inbox))
         return inbox

@@ -82,6 +82,20 @@ class NeverClosed(WrappedTransport):
         return _AgelessLine(inner)
 
 
+class _ForgivingLine(WrappedLine):
+    def __exit__(self, *_: object) -> bool:  # type: ignore[override]
+        self.close()
+        return True
+
+
+@broken("swallows-exceptions", kills=("LIFE-020",), shows="what is raised inside of with is raised by it")
+class SwallowsExceptions(WrappedTransport):
+    """What is raised inside of ``with line:`` ends there."""
+
+    def line(self, inner: Line) -> Line:
+        return _ForgivingLine(inner)
+
+
 @broken("opens-while-closing", kills=("LIFE-019",), shows="ClosedError")
 class OpensWhileClosing(WrappedTransport):
     """Whoever dials while another thread closes gets the error of the operating system."""
