@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import subprocess
 import sys
 import threading
@@ -64,7 +65,7 @@ def _check_installed() -> None:
 
 
 def make_server() -> Any:
-    """A fakeredis server on a free port of the loopback interface, mended in the five places where it hurts."""
+    """A fakeredis server on a free port of the loopback interface, mended in the six places where it hurts."""
     from fakeredis import TcpFakeServer
 
     server = TcpFakeServer(("127.0.0.1", 0))
@@ -82,6 +83,8 @@ def make_server() -> Any:
             # Its own writes down each answer for a log that nobody keeps, and large ones take it longer than all else.
             self.writer.write = self.writer.writer.write
             self.current_client.read_response = _refusals_as_answers(self.current_client.read_response)
+            waiting = self.current_client.get_socket()
+            waiting._blocking = _while_connected(waiting._blocking, self.connection)
 
     server.RequestHandlerClass = Handler
     return server
@@ -98,6 +101,29 @@ def _refusals_as_answers(read: Callable[[], Any]) -> Callable[[], Any]:
             return refusal
 
     return read_response
+
+
+def _while_connected(block: Callable[..., Any], connection: Any) -> Callable[..., Any]:
+    """Return how a client waits for something. Of one that has gone the server would not know, and give it what comes."""
+
+    def blocking(timeout: float | None, look: Callable[[bool], Any], shape: Callable[[Any], Any] | None = None) -> Any:
+        def look_if_connected(first: bool) -> Any:
+            if not first and _has_gone(connection):
+                raise ConnectionResetError
+            return look(first)
+
+        return block(timeout, look_if_connected, shape)
+
+    return blocking
+
+
+def _has_gone(connection: Any) -> bool:
+    try:
+        return not connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 class _Commands:

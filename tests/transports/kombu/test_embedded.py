@@ -7,12 +7,13 @@ import select
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
 import treaty_kombu.embedded
 from treaty import MissingExtra, Unavailable
-from treaty_kombu.embedded import embedded_redis
+from treaty_kombu.embedded import embedded_redis, make_server
 from treaty_kombu.redis_wire import Broker
 from treaty_kombu.settings import read_url
 
@@ -71,6 +72,29 @@ def test_the_embedded_broker_answers_what_is_before_a_command_that_waits() -> No
     with embedded_redis() as url, _connected(url) as connection, connection.makefile("rb") as answers:
         connection.sendall(_command(b"SET", b"key", b"x") + _command(b"BRPOP", b"list", b"0"))
         assert answers.readline() == b"+OK\r\n"
+
+
+def test_the_embedded_broker_gives_nothing_to_who_waited_and_has_gone() -> None:
+    server = make_server()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"kombu+redis://127.0.0.1:{server.server_address[1]}/0"
+
+    def waits() -> bool:
+        return any(client.get_socket()._blocked for client in list(server.clients.values()))
+
+    try:
+        with _connected(url) as gone:
+            gone.sendall(_command(b"BRPOP", b"list", b"0"))
+            eventually(waits)
+        with _connected(url) as other, other.makefile("rb") as answers:
+            other.sendall(_command(b"LPUSH", b"list", b"given") + _command(b"LLEN", b"list"))
+            assert [answers.readline(), answers.readline()] == [b":1\r\n", b":1\r\n"]
+            eventually(lambda: not waits())
+            other.sendall(_command(b"LLEN", b"list"))
+            assert answers.readline() == b":1\r\n"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.mark.parametrize("nonsense", [b"GET / HTTP/1.1\r\n\r\n", b"*1\r\n+x\r\n", b"*x\r\n"])
