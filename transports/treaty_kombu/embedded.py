@@ -84,7 +84,7 @@ def make_server() -> Any:
             self.writer.write = self.writer.writer.write
             self.current_client.read_response = _refusals_as_answers(self.current_client.read_response)
             waiting = self.current_client.get_socket()
-            waiting._blocking = _while_connected(waiting._blocking, self.connection)
+            waiting._blocking = _while_connected(waiting._blocking, self.connection)  # noqa: SLF001 - no other way in
 
     server.RequestHandlerClass = Handler
     return server

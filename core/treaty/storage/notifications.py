@@ -12,10 +12,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
-from treaty import ConfigurationError
+from treaty import ConfigurationError, Resource
 from treaty.storage.records import Notice, Position
 from treaty.storage.watch import Callback, Watch
-from treaty.transport import Resource
 
 #: How many wait for whoever iterates.
 _ROOM: Final = 100

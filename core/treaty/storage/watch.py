@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from treaty import Client, ClosedError, Pending, TreatyError
+from treaty import Client, ClosedError, Pending, Resource, TreatyError
 from treaty.storage import asks
 from treaty.storage.asks import Ask, Feeds, FeedState
 from treaty.storage.errors import StorageError, UnknownModel, ValidationFailed
@@ -24,7 +24,6 @@ from treaty.storage.follower import Follower, News, ReadAll, ReadLog
 from treaty.storage.models import Model
 from treaty.storage.records import Entry, Event, Gap, Notice, Position
 from treaty.storage.tap import Box, Tap
-from treaty.transport import Resource
 
 #: Is told what happened, to which instance, and the notice with all that is known of it.
 Callback: TypeAlias = Callable[[str, Any, Notice], object]
