@@ -5,6 +5,8 @@ It must not know what stands in a report.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -20,7 +22,7 @@ from treaty_contracts.matrix import gather
 from treaty_contracts.matrix import matrix as side_by_side
 from treaty_contracts.matrix_page import page
 from treaty_contracts.matrix_text import markdown as as_markdown
-from treaty_contracts.report import ReportError
+from treaty_contracts.report import Report, ReportError
 from treaty_contracts.target import SetupError
 
 EXAMPLES: Final = """\
@@ -52,6 +54,7 @@ def matrix(
         _once(reports)
         differ({**{f"REPORT {path}": path for path in reports}, "--html": html, "--markdown": markdown})
         gathered = gather(map(str, reports))
+        _all_different(gathered)
     except (ReportError, SetupError) as error:
         raise ConfigurationError(str(error)) from error
     made = side_by_side(gathered)
@@ -73,6 +76,14 @@ def _once(reports: list[Path]) -> None:
         if first is not path:
             also = f", also as {first}" if first != path else ""
             raise ConfigurationError(f"{path} is named twice{also}: name each report once")
+
+
+def _all_different(gathered: Sequence[Report]) -> None:
+    """See that no file holds the report of one run twice, as it does when somebody joins files."""
+    runs = Counter((report.header.target, report.header.started) for report in gathered)
+    for (target, started), times in runs.items():
+        if times > 1:
+            raise ConfigurationError(f"the report on {target} of {started:%Y-%m-%d %H:%M:%S} is there {times} times")
 
 
 def _write(path: Path, text: str) -> None:

@@ -86,3 +86,6 @@ def test_a_report_that_is_named_twice_is_refused(files: list[str]) -> None:
     assert "g.json is named twice: name each report once" in result.stderr
     Path("link.json").symlink_to("g.json")
     assert "link.json is named twice, also as g.json" in run(*files, "link.json").stderr
+    Path("both.json").write_bytes(Path("g.json").read_bytes() * 2)
+    joined = run("both.json")
+    assert joined.exit_code == 2 and " is there 2 times" in joined.stderr, joined.output
