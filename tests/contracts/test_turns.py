@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -103,8 +104,11 @@ def test_a_child_that_stays_keeps_nobody_waiting(locks: Path) -> None:
 
 
 def opened(pid: int, path: Path) -> bool:
-    links = Path(f"/proc/{pid}/fd")
-    return any(link.readlink() == path for link in links.iterdir() if link.is_symlink())
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found.append(link.readlink())
+    return path in found
 
 
 def test_without_other_processes_there_is_no_lock(locks: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -241,7 +241,7 @@ def test_a_watcher_that_leaves_early_is_not_called_again(room: Room) -> None:
 def test_what_a_callback_raises_ends_no_thread_and_no_other_call(
     room: Room, raised: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    room.serve(Slow)
+    service = room.serve(Slow)
     client = room.client()
     called = threading.Event()
 
@@ -249,11 +249,12 @@ def test_what_a_callback_raises_ends_no_thread_and_no_other_call(
         called.set()
         raise raised
 
-    pending = client.send("slow.echo", ["1"])
-    pending.on_done(fail)
+    # Of a call that is over, the callback would run here.
+    client.send("slow.wait").on_done(fail)
+    service.gate.open()
     assert called.wait(LIMIT)
     assert client.send("slow.echo", ["2"], timeout=LIMIT).result() == echoed("2")
-    assert "slow.echo: a callback failed" in caplog.text
+    assert "slow.wait: a callback failed" in caplog.text
 
     async def awaited() -> object:
         return await client.send("slow.echo", ["3"])
