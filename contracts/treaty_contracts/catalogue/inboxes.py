@@ -189,7 +189,7 @@ def close_ends_receive(bench: Bench) -> None:
         "what a line has sent goes with it",
     ),
     mutants=("keeps-a-hundred", "keeps-the-last-three", "lies-about-survives", "stale-link", "takes-back-at-close"),
-    requires=("LINE-008",),
+    requires=("LINE-008", "INBOX-004"),
 )
 def queued_requests_survive(bench: Bench) -> None:
     service = bench.name()

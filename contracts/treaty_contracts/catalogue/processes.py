@@ -113,15 +113,15 @@ def does_not_cross_processes(bench: Bench) -> None:
     mutants=("gives-on-only-one", "loses-unsettled", "marks-once", "redelivers-unmarked", "unmarks-what-is-given-back"),
 )
 def unsettled_is_redelivered(bench: Bench) -> None:
-    service, frames = bench.name(), [b"taken %d" % number for number in range(4)]
-    line, first = bench.line(), bench.inbox(service, capacity=len(frames))
+    service, frames = bench.name(), [b"taken %d" % number for number in range(3)]
+    line, first = bench.line(), bench.inbox(service)
     for frame in frames:
         line.send(service, frame, bench.times.arrive)
     taken = [bench.arrives(first).frame for _ in frames]
     bench.expect.equal(sorted(taken), frames, "what the first inbox takes")
     bench.did("an inbox took requests and closed without settling them; another one served, and took them")
     first.close()
-    second = bench.inbox(service, capacity=len(frames))
+    second = bench.inbox(service)
     done, back, *left = bench.redelivered(second, frames, "the request that was not settled")
     done.reply(b"done")
     done.settle()
@@ -130,7 +130,7 @@ def unsettled_is_redelivered(bench: Bench) -> None:
     back.settle(accepted=False)
     second.close()
     frames = [one.frame for one in (back, *left)]
-    third = bench.inbox(service, capacity=len(frames))
+    third = bench.inbox(service)
     for delivery in bench.redelivered(third, frames, "what was not settled there either"):
         delivery.settle()
 

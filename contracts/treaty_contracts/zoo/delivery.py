@@ -143,7 +143,7 @@ class _AcceptingInbox(WrappedInbox):
         return _Accepting(inner)
 
 
-@broken("drops-what-is-given-back", kills=("INBOX-005",), shows="the request that was given back")
+@broken("drops-what-is-given-back", kills=("INBOX-005", "INBOX-008"), shows="the request that was given back")
 class DropsWhatIsGivenBack(_WithInbox):
     """A request that a worker does not accept is gone."""
 

@@ -33,7 +33,7 @@ class _OverwritingInbox(WrappedInbox):
 
 @broken(
     "loses-for-disorder",
-    kills=("REFUSE-ORDERED",),
+    kills=("REFUSE-ORDERED", "LINE-007"),
     shows="a frame that was replied",
     base=MINIMAL,
 )
