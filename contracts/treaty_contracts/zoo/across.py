@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from hashlib import sha256
 from typing import ClassVar
 
 import msgspec
 
-from treaty import AddressInUse, ClosedError, Delivery, Guarantees, Inbox, Transport
+from treaty import AddressInUse, ClosedError, Delivery, Guarantees, Inbox, Transport, check_name
 from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedTransport
 from treaty_contracts.zoo.animals import broken
 
@@ -21,14 +22,17 @@ class NotifiesOnlyItself(WrappedTransport):
     """What is published reaches the subscriptions of its own process, and no other one."""
 
     def subscribe(self, channel: str) -> Inbox:
+        self.check()
         return self.inner.subscribe(_of_this_process(channel))
 
     def publish(self, channel: str, frame: bytes) -> None:
+        self.check()
         self.inner.publish(_of_this_process(channel), frame)
 
 
 def _of_this_process(channel: str) -> str:
-    return f"{channel}-{os.getpid()}"
+    # Not with the number behind it, as there may be no room for that.
+    return sha256(f"{check_name(channel)} {os.getpid()}".encode()).hexdigest()
 
 
 @broken(
@@ -75,13 +79,14 @@ class _Heritable(WrappedInbox):
 
     def receive(self, timeout: float) -> Delivery | None:
         self.check()
-        return self.again.popleft() if self.again else super().receive(timeout)
+        return self.delivery(self.again.popleft()) if self.again else super().receive(timeout)
 
     def delivery(self, inner: Delivery) -> Delivery:
         self.unsettled.append(inner)
         return _Noted(inner, self.unsettled)
 
     def close(self) -> None:
+        self.unsettled.extend(self.again)
         if self.unsettled and not self.foreign:
             self._left[self._service] = self
         else:
@@ -95,6 +100,8 @@ class _Noted(WrappedDelivery):
         self._unsettled = unsettled
 
     def settle(self, accepted: bool = True) -> None:
+        if not accepted and self.inner in self._unsettled:
+            return  # it goes on with the rest, when the inbox is closed
         if self.inner in self._unsettled:
             self._unsettled.remove(self.inner)
         self.inner.settle(accepted)
