@@ -157,7 +157,7 @@ def held(lock: Any, timeout: float, shown: str) -> Iterator[None]:
         raise Unavailable(f"the connection to {shown} is in the middle of something that this interrupted")
     try:
         if not lock.acquire(timeout=timeout):
-            raise Unavailable(f"the connection to {shown} was busy for {timeout} seconds")
+            raise Unavailable(f"the connection to {shown} was busy for {timeout:.3g} seconds")
         yield
     finally:
         try:  # noqa: SIM105 - not one step before it is given back
