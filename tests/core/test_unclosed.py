@@ -220,7 +220,11 @@ def test_a_child_that_collects_the_client_of_its_parent_ends_nothing(room: Room)
         assert heard.get(timeout=LIMIT).data == 1
 
 
-@pytest.mark.parametrize("where", ["client = ", "", "import atexit; atexit.register("])
+#: Where a program makes a client that nobody closes. Python 3.12 alone starts no thread in what is registered for its end.
+PLACES = ["client = ", "", *([] if sys.version_info[:2] == (3, 12) else ["import atexit; atexit.register("])]
+
+
+@pytest.mark.parametrize("where", PLACES)
 def test_the_end_of_a_program_with_an_unclosed_client_is_silent(where: str) -> None:
     program = f"""
 from treaty import Client, Service
