@@ -106,11 +106,7 @@ def load(spec: str) -> Loaded:
 
 
 def _imported(name: str) -> Any:
-    try:
-        here = str(Path.cwd())
-    except OSError as error:
-        text = f"the current directory, where {name!r} is looked for first, cannot be read: {error.strerror}"
-        raise SetupError(text) from None
+    here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     try:

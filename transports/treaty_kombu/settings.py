@@ -6,6 +6,7 @@ This room opens nothing and knows no broker's protocol. No password leaves it: w
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
@@ -121,8 +122,9 @@ def read_url(url: str, **options: Any) -> Settings:
     elif parts.port or parts.username or path.strip("/"):
         raise InvalidURL("a broker in memory has a name and nothing else: kombu+memory://name")
     written = parse_qsl(parts.query, keep_blank_values=True)
-    for name in {name for name, _ in written if len([one for one, _ in written if one == name]) > 1}:
-        raise InvalidURL(f"option {name} is given twice")
+    for name, times in Counter(name for name, _ in written).items():
+        if times > 1:
+            raise InvalidURL(f"option {name} is given {times} times")
     given = {name: _option(name, value) for name, value in [*written, *options.items()]}
     settings = Settings(
         kind=kind,

@@ -105,7 +105,7 @@ def redelivered_after_a_kill(bench: Bench) -> None:
         line.send(service, frame, bench.times.arrive)
     peer.did("takes the requests")
     peer.close()
-    inbox = served_again(bench, service, len(frames))
+    inbox = served_again(bench, service)
     for delivery in bench.redelivered(inbox, frames, "what a process that was killed had taken"):
         delivery.settle()
 

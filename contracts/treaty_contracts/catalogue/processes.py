@@ -313,14 +313,14 @@ def _how(use: Callable[[], Any]) -> str:
     return "nothing"
 
 
-def served_again(bench: Bench, service: str, capacity: int = 100) -> Inbox:
+def served_again(bench: Bench, service: str) -> Inbox:
     """Serve what a process served that was killed: it may take a moment until that is known."""
     inboxes: list[Inbox] = []
     taken: list[AddressInUse] = []
 
     def serves() -> bool:
         try:
-            inboxes.append(bench.inbox(service, capacity))
+            inboxes.append(bench.inbox(service))
         except AddressInUse as error:
             taken.append(error)
         return bool(inboxes)

@@ -17,7 +17,7 @@ from treaty_contracts.zoo.animals import broken
 from treaty_contracts.zoo.references import complete
 
 
-class _WithInbox(WrappedTransport):
+class WithInbox(WrappedTransport):
     """Wraps the inboxes of services in the class that it names."""
 
     kind: type[WrappedInbox]
@@ -46,7 +46,7 @@ class _ToTheLast(WrappedDelivery):
 
 
 @broken("echoes-to-the-wrong-line", kills=("LINE-002",), shows="what the lines get")
-class EchoesToTheWrongLine(_WithInbox):
+class EchoesToTheWrongLine(WithInbox):
     """A reply goes to whoever asked last."""
 
     kind = _LastAsker
@@ -78,7 +78,7 @@ class _Swapped(WrappedDelivery):
 
 
 @broken("swaps-replies", kills=("LINE-002",), shows="what the lines get")
-class SwapsReplies(_WithInbox):
+class SwapsReplies(WithInbox):
     """While two requests are open, the reply to one goes to the other."""
 
     kind = _Outstanding
@@ -103,7 +103,7 @@ class _OnceInbox(WrappedInbox):
     kills=("LINE-007",),
     shows="a frame that was replied",
 )
-class OneReplyOnly(_WithInbox):
+class OneReplyOnly(WithInbox):
     """Only the first reply to a request is sent."""
 
     kind = _OnceInbox
@@ -127,7 +127,7 @@ class _UntilSettledInbox(WrappedInbox):
 
 
 @broken("forgets-after-settle", kills=("LINE-007",), shows="a frame that was replied")
-class ForgetsAfterSettle(_WithInbox):
+class ForgetsAfterSettle(WithInbox):
     """The way back is forgotten when a request is settled."""
 
     kind = _UntilSettledInbox
@@ -144,7 +144,7 @@ class _AcceptingInbox(WrappedInbox):
 
 
 @broken("drops-what-is-given-back", kills=("INBOX-005", "INBOX-008"), shows="the request that was given back")
-class DropsWhatIsGivenBack(_WithInbox):
+class DropsWhatIsGivenBack(WithInbox):
     """A request that a worker does not accept is gone."""
 
     kind = _AcceptingInbox
@@ -162,7 +162,7 @@ class _UnmarkingInbox(WrappedInbox):
 
 
 @broken("redelivers-unmarked", kills=("INBOX-008",), shows="marked as redelivered")
-class RedeliversUnmarked(_WithInbox):
+class RedeliversUnmarked(WithInbox):
     """What is given to another worker is not marked."""
 
     kind = _UnmarkingInbox
@@ -190,7 +190,7 @@ class _ForgetfulInbox(WrappedInbox):
     kills=("INBOX-004", "INBOX-003"),
     shows="the next request when one is settled",
 )
-class FreesWhatWasReplied(_WithInbox):
+class FreesWhatWasReplied(WithInbox):
     """A delivery that is settled without a reply keeps its place."""
 
     kind = _ForgetfulInbox
@@ -209,7 +209,7 @@ class _NamelessInbox(WrappedInbox):
 
 
 @broken("misnames-the-asker", kills=("LINE-011",), shows="reply_to of the delivery")
-class MisnamesTheAsker(_WithInbox):
+class MisnamesTheAsker(WithInbox):
     """A delivery of fewer than forty bytes does not say where replies go."""
 
     kind = _NamelessInbox

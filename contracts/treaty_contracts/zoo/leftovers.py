@@ -88,7 +88,7 @@ class _ForgivingLine(WrappedLine):
         return True
 
 
-@broken("swallows-exceptions", kills=("LIFE-020",), shows="what is raised inside of with is raised by it")
+@broken("swallows-exceptions", kills=("LIFE-020",), shows="what is raised inside of with")
 class SwallowsExceptions(WrappedTransport):
     """What is raised inside of ``with line:`` ends there."""
 

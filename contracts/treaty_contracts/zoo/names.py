@@ -26,69 +26,52 @@ class _SharedLine(WrappedLine):
         self.inner.send(self._renamed(service), frame, timeout)
 
 
-def _same(name: str) -> str:
-    return name.partition("-")[0] if name.replace("-", "").isalnum() and name.islower() and len(name) < 65 else name
-
-
-@broken(
-    "shares-all-names",
-    kills=("SETUP-003",),
-    shows="what the inbox of",
-)
-class SharesAllNames(WrappedTransport):
-    """What follows the first dash of a service's name does not count."""
+class _Renaming(WrappedTransport):
+    """Takes each name of a service for another one."""
 
     def serve(self, service: str, capacity: int = 1) -> Inbox:
-        return self.inner.serve(_same(service), capacity)
+        return self.inner.serve(self.renamed(service), capacity)
 
     def line(self, inner: Line) -> Line:
-        return _SharedLine(inner, _same)
+        return _SharedLine(inner, self.renamed)
+
+    def renamed(self, name: str) -> str:
+        """Return what the name is taken for."""
+        raise NotImplementedError
 
 
-def _cut(name: str) -> str:
-    return name[:63] if len(name) == 64 else name
+@broken("shares-all-names", kills=("SETUP-003",), shows="what the inbox of")
+class SharesAllNames(_Renaming):
+    """What follows the first dash of a service's name does not count."""
+
+    def renamed(self, name: str) -> str:
+        plain = name.replace("-", "").isalnum() and name.islower() and len(name) < 65
+        return name.partition("-")[0] if plain else name
 
 
 @broken("cuts-long-names", kills=("SETUP-003",), shows="AddressInUse", base=complete(competing_workers=False))
-class CutsLongNames(WrappedTransport):
+class CutsLongNames(_Renaming):
     """Of a name of 64 characters the last one does not count."""
 
-    def serve(self, service: str, capacity: int = 1) -> Inbox:
-        return self.inner.serve(_cut(service), capacity)
-
-    def line(self, inner: Line) -> Line:
-        return _SharedLine(inner, _cut)
-
-
-def _stem(name: str) -> str:
-    stem = name.rstrip("0")
-    return stem if stem.endswith("-") else name
+    def renamed(self, name: str) -> str:
+        return name[:63] if len(name) == 64 else name
 
 
 @broken("drops-trailing-zeros", kills=("SETUP-003",), shows="AddressInUse", base=complete(competing_workers=False))
-class DropsTrailingZeros(WrappedTransport):
+class DropsTrailingZeros(_Renaming):
     """Zeros at the end of a service's name that follow a dash do not count."""
 
-    def serve(self, service: str, capacity: int = 1) -> Inbox:
-        return self.inner.serve(_stem(service), capacity)
-
-    def line(self, inner: Line) -> Line:
-        return _SharedLine(inner, _stem)
-
-
-def _as_number(name: str) -> str:
-    return str(int(name)) if name.isdecimal() else name
+    def renamed(self, name: str) -> str:
+        stem = name.rstrip("0")
+        return stem if stem.endswith("-") else name
 
 
 @broken("reads-numbers", kills=("SETUP-003",), shows="AddressInUse", base=complete(competing_workers=False))
-class ReadsNumbers(WrappedTransport):
+class ReadsNumbers(_Renaming):
     """Names of digits are read as numbers: zeros in front do not count."""
 
-    def serve(self, service: str, capacity: int = 1) -> Inbox:
-        return self.inner.serve(_as_number(service), capacity)
-
-    def line(self, inner: Line) -> Line:
-        return _SharedLine(inner, _as_number)
+    def renamed(self, name: str) -> str:
+        return str(int(name)) if name.isdecimal() else name
 
 
 @broken("matches-prefixes", kills=("SETUP-003",), shows="of another")
@@ -109,22 +92,16 @@ class MatchesPrefixes(WrappedTransport):
 
 
 @broken("takes-any-name", kills=("LINE-010",), shows="InvalidTarget")
-class TakesAnyName(WrappedTransport):
+class TakesAnyName(_Renaming):
     """A name that is no plain token is made one."""
 
-    def serve(self, service: str, capacity: int = 1) -> Inbox:
-        return self.inner.serve(self.plain(service), capacity)
-
     def subscribe(self, channel: str) -> Inbox:
-        return self.inner.subscribe(self.plain(channel))
+        return self.inner.subscribe(self.renamed(channel))
 
     def publish(self, channel: str, frame: bytes) -> None:
-        self.inner.publish(self.plain(channel), frame)
+        self.inner.publish(self.renamed(channel), frame)
 
-    def line(self, inner: Line) -> Line:
-        return _SharedLine(inner, self.plain)
-
-    def plain(self, name: str) -> str:
+    def renamed(self, name: str) -> str:
         return sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -132,6 +109,6 @@ class TakesAnyName(WrappedTransport):
 class TakesAllLetters(TakesAnyName):
     """Behind the first character of a name, letters and digits of all scripts will do."""
 
-    def plain(self, name: str) -> str:
+    def renamed(self, name: str) -> str:
         foreign = name[:1].isascii() and not name.isascii() and name.isalnum()
-        return super().plain(name) if foreign else name
+        return super().renamed(name) if foreign else name

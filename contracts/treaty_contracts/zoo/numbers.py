@@ -17,7 +17,7 @@ from typing import ClassVar
 from treaty import Delivery, Inbox, Line, TreatyError
 from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
 from treaty_contracts.zoo.animals import broken
-from treaty_contracts.zoo.delivery import KeepsTheLastThree
+from treaty_contracts.zoo.delivery import KeepsTheLastThree, WithInbox
 
 #: What services send is longer, by its seal alone.
 _SHORT = 32
@@ -43,11 +43,10 @@ class _TiringInbox(WrappedInbox):
 
 
 @broken("forgets-in-time", kills=("LINE-007",), shows="a frame that was replied")
-class ForgetsInTime(WrappedTransport):
+class ForgetsInTime(WithInbox):
     """After a hundred replies to a request the way back is forgotten."""
 
-    def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - one as the other
-        return _TiringInbox(inner)
+    kind = _TiringInbox
 
 
 @broken("keeps-a-hundred", kills=("INBOX-007",), shows="a request that was queued")
@@ -193,11 +192,10 @@ class _StingyInbox(WrappedInbox):
 
 
 @broken("gives-on-only-one", kills=("INBOX-008",), shows="the request that was not settled")
-class GivesOnOnlyOne(WrappedTransport):
+class GivesOnOnlyOne(WithInbox):
     """Of several short requests that an inbox leaves unsettled, only the first one goes to another inbox."""
 
-    def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - one as the other
-        return _StingyInbox(inner)
+    kind = _StingyInbox
 
 
 @broken("notifies-eight", kills=("NOTE-005",), shows="what subscriber")
