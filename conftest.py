@@ -15,6 +15,8 @@ from typing import Any, Final
 import pytest
 from hypothesis import HealthCheck, settings
 
+from treaty_contracts.host import HOME
+
 _TRANSPORTS: Final = ("memory", "zmq", "kombu")
 #: Our profile: the one of Hypothesis, and the one of the contract.
 _PROFILES: Final = {"dev": "quick", "ci": "standard", "deep": "deep"}
@@ -81,6 +83,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"TREATY_TEST_PROFILE is {profile!r}: use one of {', '.join(_PROFILES)}")
     settings.load_profile(f"treaty-{profile}")
     os.environ.setdefault("TREATY_PROFILE", _PROFILES[profile])
+    # What Hypothesis finds in our modules takes it a second: the commands that tests run read what others have found.
+    os.environ.setdefault(HOME, str(config.rootpath / ".hypothesis"))
     config.stash[_OUTCOMES] = {}
     config.stash[_REASONS] = {}
     config.stash[_MISSED] = Counter()

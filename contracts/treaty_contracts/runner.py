@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from hypothesis.errors import Flaky, HypothesisException
 
 from treaty import TreatyError
 from treaty_contracts import recording, wrapping
@@ -307,6 +306,8 @@ class _Attempt:
         if isinstance(raised, SetupError):
             where = (of_error(raised.__cause__),) if raised.__cause__ else ()
             return self._failed("a target that can be used", plain(str(raised)), (*notes, *where), opening=True)
+        from hypothesis.errors import Flaky  # late, as those that show verdicts need none of it
+
         if isinstance(raised, Flaky):
             return self._failed("the same end each time the same case is run", plain(f"both: {raised}"), notes)
         if self._opening(raised):
@@ -359,6 +360,8 @@ class _Attempt:
 
 def _is_ours(raised: BaseException) -> bool:
     """Whether an exception was raised by the suite's own code, and not by the target or the core below it."""
+    from hypothesis.errors import HypothesisException  # late, as above
+
     if isinstance(raised, HypothesisException):
         return True
     if isinstance(raised, TreatyError):

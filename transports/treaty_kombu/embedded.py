@@ -13,7 +13,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
@@ -24,6 +25,8 @@ from treaty import MissingExtra, Unavailable
 _START = 30.0
 #: Bytes that are read at once, or make a field a large one.
 _CHUNK = 65_536
+#: Seconds after which a connection with nothing to do looks up all the same, whatever may have come of it.
+_IDLE = 0.25
 
 
 @contextmanager
@@ -65,11 +68,23 @@ def _check_installed() -> None:
 
 
 def make_server() -> Any:
-    """A fakeredis server on a free port of the loopback interface, mended in the six places where it hurts."""
+    """A fakeredis server on a free port of the loopback interface, mended in the eight places where it hurts."""
     from fakeredis import TcpFakeServer
+
+    # How long each connection waits before it looks up again: they do so when there is something, in the line reader.
+    vars(sys.modules[TcpFakeServer.__module__])["_POLL_INTERVAL"] = 0.0
 
     server = TcpFakeServer(("127.0.0.1", 0))
     server.daemon_threads = True
+    broker: Any = server.fake_server
+    made: Callable[[], Any] = broker.dbs.default_factory
+
+    def with_waiters() -> Any:
+        database = made()
+        _Waiters(database, broker.lock)
+        return database
+
+    broker.dbs.default_factory = with_waiters
 
     class Handler(server.RequestHandlerClass):  # type: ignore[misc, name-defined]
         # Nagle's algorithm makes each answer wait for the acknowledgement of the last: 90 ms a call instead of 6.
@@ -77,14 +92,16 @@ def make_server() -> Any:
 
         def setup(self) -> None:
             super().setup()
+            waiting = self.current_client.get_socket()
+            bell = _Bell()
+            waiting.put_response = bell.rung_by(waiting.put_response)
             self.rfile.close()
-            self.rfile: Any = _Commands(self.connection)
+            self.rfile: Any = _Commands(self.connection, bell)
             self.writer.writer = _Patient(self.connection)
             # Its own writes down each answer for a log that nobody keeps, and large ones take it longer than all else.
             self.writer.write = self.writer.writer.write
             self.current_client.read_response = _refusals_as_answers(self.current_client.read_response)
-            waiting = self.current_client.get_socket()
-            waiting._blocking = _while_connected(waiting._blocking, self.connection)  # noqa: SLF001 - no other way in
+            waiting._blocking = _while_connected(waiting, self.connection)  # noqa: SLF001 - no other way in
 
     server.RequestHandlerClass = Handler
     return server
@@ -103,18 +120,74 @@ def _refusals_as_answers(read: Callable[[], Any]) -> Callable[[], Any]:
     return read_response
 
 
-def _while_connected(block: Callable[..., Any], connection: Any) -> Callable[..., Any]:
+def _while_connected(waiting: Any, connection: Any) -> Callable[..., Any]:
     """Return how a client waits for something. Of one that has gone the server would not know, and give it what comes."""
+    block: Callable[..., Any] = waiting._blocking  # noqa: SLF001 - no other way in
 
-    def blocking(timeout: float | None, look: Callable[[bool], Any], shape: Callable[[Any], Any] | None = None) -> Any:
+    def blocking(timeout: float | None, look: Any, shape: Callable[[Any], Any] | None = None) -> Any:
         def look_if_connected(first: bool) -> Any:
             if not first and _has_gone(connection):
                 raise ConnectionResetError
             return look(first)
 
-        return block(timeout, look_if_connected, shape)
+        # What looks at lists has their keys as its first argument.
+        of_lists = isinstance(look, partial) and look.func.__name__ == "_bpop_pass"
+        with waiting._db.condition.for_keys(look.args[0] if of_lists else None):  # noqa: SLF001 - as above
+            return block(timeout, look_if_connected, shape)
 
     return blocking
+
+
+class _Waiters:
+    """The condition of a database, on which clients wait. The lock of the server is held whenever it is used.
+
+    Each change of any key would wake each client that waits, only to find nothing and wait on: with some dozens of them
+    that is most of what the server does. Here, a change of a key wakes those who wait for that key.
+    """
+
+    def __init__(self, database: Any, lock: Any) -> None:
+        self._lock = lock
+        #: What the threads that are about to wait do so for, where that is known.
+        self._keys: dict[int, list[bytes]] = {}
+        self._waiting: dict[threading.Condition, list[bytes] | None] = {}
+        self._changed: bytes | None = None
+        tell: Callable[[bytes], None] = database.notify_watch
+
+        def notify_watch(key: bytes) -> None:
+            self._changed = key
+            try:
+                tell(key)
+            finally:
+                self._changed = None
+
+        database.notify_watch = notify_watch
+        database.condition = self
+
+    @contextmanager
+    def for_keys(self, keys: list[bytes] | None) -> Iterator[None]:
+        """Say what this thread waits for in the block."""
+        thread = threading.get_ident()
+        if keys is not None:
+            self._keys[thread] = keys
+        try:
+            yield
+        finally:
+            self._keys.pop(thread, None)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until something has changed. Returns whether it has."""
+        own = threading.Condition(self._lock)
+        self._waiting[own] = self._keys.get(threading.get_ident())
+        try:
+            return own.wait(timeout)
+        finally:
+            del self._waiting[own]
+
+    def notify_all(self) -> None:
+        """Wake whom a change may concern."""
+        for own, keys in self._waiting.items():
+            if self._changed is None or keys is None or self._changed in keys:
+                own.notify()
 
 
 def _has_gone(connection: Any) -> bool:
@@ -126,20 +199,56 @@ def _has_gone(connection: Any) -> bool:
         return True
 
 
+class _Bell:
+    """Wakes the thread of a connection when another one has something for its client. Made by the thread of the connection."""
+
+    def __init__(self) -> None:
+        self._inside, self._outside = socket.socketpair()
+        for end in (self._inside, self._outside):
+            end.settimeout(0)
+        self._owner = threading.get_ident()
+
+    def rung_by(self, put: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Return what puts down an answer, or a notification, and rings."""
+
+        def put_response(message: Any) -> None:
+            put(message)
+            if threading.get_ident() != self._owner:
+                with suppress(OSError):  # it has rung often enough, or nobody is there any more
+                    self._outside.send(b"!")
+
+        return put_response
+
+    def wait(self, connection: Any, timeout: float) -> bool:
+        """Wait until the connection can be read, the bell rings, or the timeout has passed. Returns whether it rang."""
+        rang = self._inside in select.select([connection, self._inside], [], [], timeout)[0]
+        if rang:
+            self._inside.recv(_CHUNK)
+        return rang
+
+    def close(self) -> None:
+        """Take it down."""
+        self._inside.close()
+        self._outside.close()
+
+
 class _Commands:
     """Reads a command at a time from a socket that does not block.
 
     The server asks for lines, goes through its whole loop for each of them, and copies all that is left of a command
-    with each. So the content of a large field comes by itself, after all that is before it.
+    with each. So the content of a large field comes by itself, after all that is before it. And it would look up a hundred times a
+    second for each connection that has nothing to do: here, it waits until there is something.
     """
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, bell: _Bell) -> None:
         self._connection = connection
+        self._bell = bell
         self._buffer = bytearray()
         self._pieces: list[bytes] = []
 
     def readline(self) -> bytes:
-        """Return the next piece of a command; empty if nothing is there, or nothing will come."""
+        """Return the next piece of a command; empty if something else is to be looked at, or nothing will come."""
+        waited = False
         while not self._pieces:
             ends = _ends(self._buffer)
             if ends:
@@ -150,7 +259,10 @@ class _Commands:
                 read = self._connection.recv(_CHUNK)
             except BlockingIOError:
                 if not self._buffer:
-                    return b""
+                    if waited or self._bell.wait(self._connection, _IDLE):
+                        return b""
+                    waited = True
+                    continue
                 select.select([self._connection], [], [])  # the rest of a command is on its way
                 continue
             if not read:
@@ -159,7 +271,8 @@ class _Commands:
         return self._pieces.pop(0)
 
     def close(self) -> None:
-        """Nothing is held that is not the server's."""
+        """Take down the bell: nothing else is held that is not the server's."""
+        self._bell.close()
 
 
 def _ends(data: bytearray) -> list[int]:
