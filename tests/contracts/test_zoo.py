@@ -38,7 +38,7 @@ MATRIX = DOCS / "kill-matrix.md"
 
 #: How many processes judge at once.
 PROCESSES = 2
-#: Into how many shares the rules are dealt for the odd, beside those that the rules of a share require.
+#: Into how many shares the rules are dealt for the odd.
 SHARES = 4
 
 

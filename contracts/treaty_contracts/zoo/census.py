@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from treaty_contracts.kinds import before
 from treaty_contracts.loading import load
 from treaty_contracts.profile import Profile
 from treaty_contracts.registry import Rule, Strength, find, rules
@@ -99,18 +100,18 @@ def census(
         profile: how thoroughly.
         seed: of everything that is drawn.
         time_scale: multiplies all times.
-        judged: the rules to judge by, beside what they require; all unless given.
+        judged: the rules to judge by; all unless given. What they require is taken to hold then.
 
     Raises:
         KeyError: there is none of that name.
     """
     if name in REFERENCES:
-        return _counted(name, Run(reference(name, time_scale=time_scale), profile, seed), judged=judged)
+        return _shared(name, Run(reference(name, time_scale=time_scale), profile, seed), None, judged)
     if name in oddities():
-        return _counted(name, Run(odd_target(oddities()[name], time_scale=time_scale), profile, seed), judged=judged)
+        return _shared(name, Run(odd_target(oddities()[name], time_scale=time_scale), profile, seed), None, judged)
     animal = at_home()[name]
     with animal.active():
-        return _counted(name, Run(zoo_target(animal, time_scale=time_scale), profile, seed), animal, judged)
+        return _shared(name, Run(zoo_target(animal, time_scale=time_scale), profile, seed), animal, judged)
 
 
 def census_on(name: str, healthy: Target, *, time_scale: float = FARTHER) -> Found:
@@ -151,9 +152,17 @@ def verdict_on(name: str, healthy: Target) -> Outcome:
         return run_isolated(zoo_target(animal, healthy, time_scale=FARTHER), find(animal.main), ZOO)
 
 
-def _counted(name: str, run: Run, animal: Animal | None = None, judged: Sequence[Rule] | None = None) -> Found:
+def _shared(name: str, run: Run, animal: Animal | None, judged: Sequence[Rule] | None) -> Found:
+    if judged is None:
+        return _counted(name, run, animal, rules())
+    for required in {one for rule in judged for one in before(rule)} - {rule.id for rule in judged}:
+        run.outcomes[required] = Outcome(rule=required, target=run.target.name, status=Status.PASSED)
+    return _counted(name, run, animal, judged)
+
+
+def _counted(name: str, run: Run, animal: Animal | None, judged: Sequence[Rule]) -> Found:
     began = os.times().elapsed
-    for rule in rules() if judged is None else judged:
+    for rule in judged:
         run.judge(rule)
     expected = (animal.kills, animal.main, animal.shows) if animal else (frozenset[str](), "", "")
     return Found(
