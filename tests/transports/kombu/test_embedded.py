@@ -8,12 +8,14 @@ import socket
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 import treaty_kombu.embedded
 from treaty import MissingExtra, Unavailable
-from treaty_kombu.embedded import embedded_redis, make_server
+from treaty_kombu.embedded import _Waiters, embedded_redis, make_server
 from treaty_kombu.redis_wire import Broker
 from treaty_kombu.settings import read_url
 
@@ -95,6 +97,40 @@ def test_the_embedded_broker_gives_nothing_to_who_waited_and_has_gone() -> None:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_the_embedded_broker_tells_a_subscriber_that_has_nothing_else_to_do() -> None:
+    with embedded_redis() as url, _connected(url) as connection, connection.makefile("rb") as answers:
+        connection.sendall(_command(b"SUBSCRIBE", b"channel"))
+        assert b"".join(answers.readline() for _ in range(6)).endswith(b"channel\r\n:1\r\n")
+        with _connected(url) as other:
+            other.sendall(_command(b"PUBLISH", b"channel", b"told"))
+            assert b"".join(answers.readline() for _ in range(7)).endswith(b"$4\r\ntold\r\n")
+
+
+def test_a_change_wakes_those_who_wait_for_its_key_or_for_nobody_knows_what() -> None:
+    lock = threading.Lock()
+    database: Any = SimpleNamespace(notify_watch=lambda _key: database.condition.notify_all())
+    waiters, woken = _Waiters(database, lock), []
+
+    def wait(keys: list[bytes] | None) -> None:
+        with lock, waiters.for_keys(keys):
+            waiters.wait()
+            woken.append(keys)
+
+    threads = [threading.Thread(target=wait, args=(keys,)) for keys in ([b"a", b"b"], [b"c"], None)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: len(waiters._waiting) == 3)
+    with lock:
+        database.notify_watch(b"b")
+    threads[0].join()
+    threads[2].join()
+    assert [b"c"] not in woken
+    with lock:
+        waiters.notify_all()  # somebody is to be unblocked, and nobody says who
+    threads[1].join()
+    assert [b"c"] in woken
 
 
 @pytest.mark.parametrize("nonsense", [b"GET / HTTP/1.1\r\n\r\n", b"*1\r\n+x\r\n", b"*x\r\n"])
