@@ -93,10 +93,8 @@ def make_server() -> Any:
         def setup(self) -> None:
             super().setup()
             waiting = self.current_client.get_socket()
-            bell = _Bell()
-            waiting.put_response = bell.rung_by(waiting.put_response)
             self.rfile.close()
-            self.rfile: Any = _Commands(self.connection, bell)
+            self.rfile: Any = _Commands(self.connection, waiting)
             self.writer.writer = _Patient(self.connection)
             # Its own writes down each answer for a log that nobody keeps, and large ones take it longer than all else.
             self.writer.write = self.writer.writer.write
@@ -200,35 +198,29 @@ def _has_gone(connection: Any) -> bool:
 
 
 class _Bell:
-    """Wakes the thread of a connection when another one has something for its client. Made by the thread of the connection."""
+    """Rings in the thread of a subscriber, which makes it, when another thread has something for it."""
 
-    def __init__(self) -> None:
-        self._inside, self._outside = socket.socketpair()
-        for end in (self._inside, self._outside):
+    def __init__(self, subscriber: Any) -> None:
+        self.inside, self._outside = socket.socketpair()
+        for end in (self.inside, self._outside):
             end.settimeout(0)
-        self._owner = threading.get_ident()
-
-    def rung_by(self, put: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Return what puts down an answer, or a notification, and rings."""
+        put, owner = subscriber.put_response, threading.get_ident()
 
         def put_response(message: Any) -> None:
             put(message)
-            if threading.get_ident() != self._owner:
+            if threading.get_ident() != owner:
                 with suppress(OSError):  # it has rung often enough, or nobody is there any more
                     self._outside.send(b"!")
 
-        return put_response
+        subscriber.put_response = put_response
 
-    def wait(self, connection: Any, timeout: float) -> bool:
-        """Wait until the connection can be read, the bell rings, or the timeout has passed. Returns whether it rang."""
-        rang = self._inside in select.select([connection, self._inside], [], [], timeout)[0]
-        if rang:
-            self._inside.recv(_CHUNK)
-        return rang
+    def hush(self) -> None:
+        """Let it ring anew."""
+        self.inside.recv(_CHUNK)
 
     def close(self) -> None:
         """Take it down."""
-        self._inside.close()
+        self.inside.close()
         self._outside.close()
 
 
@@ -236,13 +228,14 @@ class _Commands:
     """Reads a command at a time from a socket that does not block.
 
     The server asks for lines, goes through its whole loop for each of them, and copies all that is left of a command
-    with each. So the content of a large field comes by itself, after all that is before it. And it would look up a hundred times a
-    second for each connection that has nothing to do: here, it waits until there is something.
+    with each. So the content of a large field comes by itself, after all that is before it. The server would also look
+    up a hundred times a second for each connection that has nothing to do. Here, it waits until there is something.
     """
 
-    def __init__(self, connection: Any, bell: _Bell) -> None:
+    def __init__(self, connection: Any, client: Any) -> None:
         self._connection = connection
-        self._bell = bell
+        self._client = client
+        self._bell: _Bell | None = None
         self._buffer = bytearray()
         self._pieces: list[bytes] = []
 
@@ -259,7 +252,7 @@ class _Commands:
                 read = self._connection.recv(_CHUNK)
             except BlockingIOError:
                 if not self._buffer:
-                    if waited or self._bell.wait(self._connection, _IDLE):
+                    if waited or not self._wait():
                         return b""
                     waited = True
                     continue
@@ -270,9 +263,23 @@ class _Commands:
             self._buffer += read
         return self._pieces.pop(0)
 
+    def _wait(self) -> bool:
+        """Wait until something comes from the client, and return whether it may have; or until there is something for it."""
+        if self._bell is None:
+            if not self._client._pubsub:  # noqa: SLF001 - no other way in
+                return bool(select.select([self._connection], [], [], _IDLE)[0])
+            self._bell = _Bell(self._client)
+            return False  # something may have come for it just before
+        ready = select.select([self._connection, self._bell.inside], [], [], _IDLE)[0]
+        if self._bell.inside in ready:
+            self._bell.hush()
+            return False
+        return bool(ready)
+
     def close(self) -> None:
         """Take down the bell: nothing else is held that is not the server's."""
-        self._bell.close()
+        if self._bell is not None:
+            self._bell.close()
 
 
 def _ends(data: bytearray) -> list[int]:
