@@ -68,11 +68,8 @@ def _check_installed() -> None:
 
 
 def make_server() -> Any:
-    """A fakeredis server on a free port of the loopback interface, mended in the eight places where it hurts."""
+    """A fakeredis server on a free port of the loopback interface, mended in the seven places where it hurts."""
     from fakeredis import TcpFakeServer
-
-    # How long each connection waits before it looks up again: they do so when there is something, in the line reader.
-    vars(sys.modules[TcpFakeServer.__module__])["_POLL_INTERVAL"] = 0.0
 
     server = TcpFakeServer(("127.0.0.1", 0))
     server.daemon_threads = True
@@ -323,6 +320,9 @@ class _Patient:
 def main() -> None:
     """Serve until standard input ends, which it does however the parent goes."""
     server = make_server()
+    # Its connections wait where they read, and need not do so again. It is a setting of the module: any other server in
+    # this process would never rest, but here there is none.
+    vars(sys.modules[type(server).__module__])["_POLL_INTERVAL"] = 0.0
     threading.Thread(target=server.serve_forever, name="embedded-redis", daemon=True).start()
     sys.stdout.write(f"kombu+redis://127.0.0.1:{server.server_address[1]}/0\n")
     sys.stdout.flush()

@@ -153,11 +153,10 @@ def verdict_on(name: str, healthy: Target) -> Outcome:
 
 
 def _shared(name: str, run: Run, animal: Animal | None, judged: Sequence[Rule] | None) -> Found:
-    if judged is None:
-        return _counted(name, run, animal, rules())
-    for required in {one for rule in judged for one in before(rule)} - {rule.id for rule in judged}:
+    chosen = rules() if judged is None else judged
+    for required in {one for rule in chosen for one in before(rule)} - {rule.id for rule in chosen}:
         run.outcomes[required] = Outcome(rule=required, target=run.target.name, status=Status.PASSED)
-    return _counted(name, run, animal, judged)
+    return _counted(name, run, animal, chosen)
 
 
 def _counted(name: str, run: Run, animal: Animal | None, judged: Sequence[Rule]) -> Found:
