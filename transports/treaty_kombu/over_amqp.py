@@ -16,8 +16,8 @@ from typing import Final
 
 from treaty import ClosedError, ConnectionLost, Guarantees, Unavailable
 
-from .amqp_loss import Hearing
 from .amqp_wire import Inflow, Wire
+from .hearing import Hearing
 from .link import LONGEST, Arrived, Link, Pulse, Role, Waker, held, log, text
 from .redial import Redial
 from .settings import Settings

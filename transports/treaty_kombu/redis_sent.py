@@ -15,6 +15,7 @@ from treaty import TransportError
 
 from .envelope import unpack
 from .link import log, text
+from .redis_presence import presence
 from .redis_wire import Wire, pass_on
 from .settings import Settings
 
@@ -25,11 +26,6 @@ _ASK_FOR: Final = 60.0
 _ANSWER: Final = 0.25
 #: How many waiting requests a line looks at in one go.
 _SOME: Final = 100
-
-
-def presence(settings: Settings, service: str) -> str:
-    """The key that is there as long as somebody serves: no list can tell a misspelt service from an idle one."""
-    return settings.own_name("alive", service)
 
 
 class Sent:

@@ -147,7 +147,7 @@ def connected(line: Line) -> Line:
 def sever(broker: Any, *ends: Any) -> None:
     """Cut the connections of some ends."""
     if isinstance(broker, Redis):
-        wires = [wire for end in ends for wire in (end.link._asking, end.link._taking)]
+        wires = [wire for end in ends for wire in (end.link._asking, end.link._pops.wire)]
         broker.sever(*(wire._connection._sock for wire in wires))
         return
     for end in ends:

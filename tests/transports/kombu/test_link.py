@@ -57,7 +57,8 @@ def test_a_broker_that_does_not_answer_is_unavailable_in_time(scheme: str) -> No
 def at_rest(end: Any) -> bool:
     """Receive nothing, and say whether nothing is under way to this end."""
     assert end.receive(0.02) is None
-    return getattr(end.link, "_popped_at", None) is None
+    pops = getattr(end.link, "_pops", None)
+    return pops is None or not pops.under_way
 
 
 def test_a_lost_connection_is_reported_once_and_made_again(broker: Any, make: Callable[..., Transport]) -> None:
@@ -77,6 +78,23 @@ def test_a_lost_connection_is_reported_once_and_made_again(broker: Any, make: Ca
         delivery.reply(b"back again")
         delivery.settle()
         assert line.receive(5) == b"back again"
+
+
+def test_who_comes_next_is_told_of_a_loss_while_an_answer_is_to_come(
+    broker: Any, make: Callable[..., Transport]
+) -> None:
+    """The end of a connection shows while nobody waits on it, and nothing is under way but at the service."""
+    transport = make(broker.url)
+    with connected(transport.dial()) as line, transport.serve("echo") as inbox:
+        eventually(partial(at_rest, line))
+        for number in range(3):
+            line.send("echo", b"%d" % number, 5)
+            sever(broker, line)
+            assert losses(line.receive) == [ConnectionLost]
+            delivery = inbox.receive(5)
+            assert delivery is not None
+            delivery.settle()
+            eventually(partial(at_rest, line))
 
 
 class Echo(Service):
@@ -220,7 +238,7 @@ def test_a_reader_inside_notices_at_once(broker: Any, make: Callable[..., Transp
         thread.start()
         link: Any = line.link  # type: ignore[attr-defined]
         # On Redis it is inside once the server was asked: what breaks before that harms nobody, and nobody hears of it.
-        eventually(lambda: link._popped_at if isinstance(broker, Redis) else link._receiving.locked())
+        eventually(lambda: link._pops.under_way if isinstance(broker, Redis) else link._receiving.locked())
         sever(broker, line)
         thread.join(2)
         assert [type(error) for error in found] == [ConnectionLost]

@@ -39,11 +39,11 @@ def test_no_pop_waits_for_ever(redis_broker: Redis, make: Callable[..., Transpor
     """A timeout that rounds to nothing means that to a Redis: its answer would be overdue in six seconds."""
     transport = make(redis_broker.url)
     with connected(transport.dial()) as line:
-        taking: Any = line.link._taking  # type: ignore[attr-defined]
+        taking: Any = line.link._pops.wire  # type: ignore[attr-defined]
         assert line.receive(0.05) is None
         for _ in range(20):
             assert line.receive(timeout) is None
-            if line.link._popped_at is not None:  # type: ignore[attr-defined]
+            if line.link._pops.under_way:  # type: ignore[attr-defined]
                 assert taking.ready(2)  # the server has come to an end with it
 
 
@@ -193,7 +193,7 @@ def test_close_ends_a_blocked_receive_though_the_server_does_not_listen(
 
     thread = threading.Thread(target=wait)
     thread.start()
-    eventually(lambda: end.link._popped_at is not None)
+    eventually(lambda: end.link._pops.under_way)
     end.close()
     thread.join(2)
     assert [type(error) for error in found] == [ClosedError]
