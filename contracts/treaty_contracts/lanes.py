@@ -26,7 +26,7 @@ from treaty_contracts.verdict import Outcome
 #: Runs a rule, given its id.
 Work = Callable[[str], Outcome]
 #: How many rules run side by side, of a target that allows it: most of their time they wait.
-JOBS: Final = min(4, (os.cpu_count() or 1) + 2)
+JOBS: Final = min(8, (os.cpu_count() or 1) + 4)
 #: How many may be asked for.
 MOST: Final = 256
 _LEAVE: Final = 5.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -18,12 +18,16 @@ from treaty_contracts.kinds import before, kind_of, side_by_side
 from treaty_contracts.lanes import InTurn, Lanes, SideBySide
 from treaty_contracts.loading import Found, load
 from treaty_contracts.proving import repeats
-from treaty_contracts.registry import TRANSPORT, Rule, counterpart, declares, find, refusal, rules
+from treaty_contracts.registry import TRANSPORT, Rule, Strength, counterpart, declares, find, refusal, rules
 from treaty_contracts.runner import Run, prepare
 from treaty_contracts.script import addressed
 from treaty_contracts.store_target import Promises
 from treaty_contracts.target import HOOKS, SetupError
 from treaty_contracts.verdict import Outcome, Status
+
+
+#: How many times as long a rule takes about, where chance is involved: it tries often.
+_LONG: Final = 3
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,7 +182,7 @@ def _judged(found: Found, order: Order) -> Iterator[Event]:
         yield _declared(run, plan)
         yield from news(list(run.outcomes))
         with _lanes(run, order) as lanes:
-            for running in _all(run, plan, lanes):
+            for running in _all(run, plan if isinstance(lanes, InTurn) else urgent(plan), lanes):
                 if running:
                     yield Running(rule=running)
                 yield from news(list(run.outcomes))
@@ -203,6 +207,19 @@ def _lanes(run: Run, order: Order) -> Lanes:
     if order.jobs > 1 and order.isolated and side_by_side(run.target):
         return SideBySide(work, order.jobs)
     return InTurn(work)
+
+
+def urgent(plan: Sequence[Rule]) -> list[Rule]:
+    """Return a plan in the order for several lanes: first what most rules rest on, one after the other, and among equals
+    what takes long. So no lane is without a rule while another one works through a chain at the end.
+    """
+    lengths: dict[str, int] = {}
+    for rule in reversed(plan):  # whatever rests on a rule stands after it
+        length = lengths.get(rule.id, 0) + (_LONG if rule.strength is Strength.STOCHASTIC else 1)
+        lengths[rule.id] = length
+        for identifier in before(rule):
+            lengths[identifier] = max(length, lengths.get(identifier, 0))
+    return sorted(plan, key=lambda rule: -lengths[rule.id])
 
 
 def _all(run: Run, plan: Sequence[Rule], lanes: Lanes) -> Iterator[str]:
