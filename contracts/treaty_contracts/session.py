@@ -25,7 +25,6 @@ from treaty_contracts.store_target import Promises
 from treaty_contracts.target import HOOKS, SetupError
 from treaty_contracts.verdict import Outcome, Status
 
-
 #: How many times as long a rule takes about, where chance is involved: it tries often.
 _LONG: Final = 3
 

@@ -13,6 +13,7 @@ import pytest
 
 from treaty_contracts import Status, host
 from treaty_contracts.isolation import MEDDLING
+from treaty_contracts.kinds import before
 from treaty_contracts.registry import STORE
 from treaty_contracts.runner import FIRST
 from treaty_contracts.session import (
@@ -28,6 +29,7 @@ from treaty_contracts.session import (
     Running,
     planned,
     run,
+    urgent,
 )
 
 Write = Callable[[str], str]
@@ -89,6 +91,17 @@ def test_what_is_planned_comes_with_what_it_requires() -> None:
     assert len(planned([])) > 60
     assert [rule.id for rule in planned(["STORE-003"], STORE)] == ["STORE-001", "STORE-002", "STORE-003"]
     assert planned(["STORE-003"]) == []
+
+
+def test_for_several_lanes_the_longest_way_comes_first() -> None:
+    plan = planned([])
+    ordered = [rule.id for rule in urgent(plan)]
+    assert sorted(ordered) == sorted(rule.id for rule in plan)
+    at = {identifier: position for position, identifier in enumerate(ordered)}
+    early = [(rule.id, needed) for rule in plan for needed in before(rule) if at[needed] > at[rule.id]]
+    assert early == []  # nothing is looked at before what it rests on
+    assert at["LIFE-021"] < at["LINE-016"]  # something rests on it
+    assert at["MODEL-001"] < at["LINE-016"]  # nothing does, but it takes long
 
 
 @pytest.mark.parametrize("make", [run, host.events])

@@ -171,7 +171,7 @@ def unknown_method(bench: Bench) -> None:
     intent="The deadline is the one promise that holds when everything else fails.",
     causes=("receive ignores its timeout", "receive returns early and is not called again"),
     mutants=("ends-calls-early", "ends-calls-late"),
-    requires=("LINE-003",),
+    requires=("LINE-003", "LINE-004"),
 )
 def deadline_is_kept(bench: Bench) -> None:
     service, client = bench.name(), bench.client()
