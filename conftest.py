@@ -24,20 +24,21 @@ _OUTCOMES: Final = pytest.StashKey[dict[str, Counter[str]]]()
 _REASONS: Final = pytest.StashKey[dict[str, dict[str, int]]]()
 #: Tests of adapters that could not be run, by the reason.
 _MISSED: Final = pytest.StashKey[Counter[str]]()
-#: The modules that take longest, first of all: what begins last should be short, so that no process works on alone.
+#: The modules that take longest, first of all: what begins last should be short, so that no process works on alone. And
+#: those that wait most stand between those that compute: together they would leave the processors idle.
 _LONGEST: Final = (
     "test_zoo.py",
-    "test_targets.py",
-    "test_check.py",
-    "test_machine.py",
-    "test_zoo_on_the_way.py",
     "test_over_amqp.py",
-    "test_over_redis.py",
+    "test_zoo_on_the_way.py",
     "test_redis_sent.py",
-    "test_transport.py",
+    "test_check.py",
     "test_link.py",
-    "test_demo.py",
+    "test_machine.py",
+    "test_transport.py",
     "test_same_verdict.py",
+    "test_over_redis.py",
+    "test_targets.py",
+    "test_demo.py",
     "test_streams.py",
 )
 #: What a report says of the target that it is about.
