@@ -25,6 +25,8 @@ from treaty import MissingExtra, Unavailable
 _START = 30.0
 #: Bytes that are read at once, or make a field a large one.
 _CHUNK = 65_536
+#: How many may wait to be connected.
+_BACKLOG = 128
 #: Seconds after which a connection with nothing to do looks up all the same, whatever may have come of it.
 _IDLE = 0.25
 
@@ -48,7 +50,7 @@ def embedded_redis() -> Iterator[str]:
     assert process.stdin
     assert process.stdout
     try:
-        line = process.stdout.readline() if select.select([process.stdout], [], [], _START)[0] else b""
+        line = process.stdout.readline() if _ready(_START, process.stdout) else b""
         if not line:
             raise Unavailable("the embedded broker did not start")
         yield line.decode().strip()
@@ -73,6 +75,7 @@ def make_server() -> Any:
 
     server = TcpFakeServer(("127.0.0.1", 0))
     server.daemon_threads = True
+    server.socket.listen(_BACKLOG)  # its own five make who comes sixth wait for a second
     broker: Any = server.fake_server
     made: Callable[[], Any] = broker.dbs.default_factory
 
@@ -185,6 +188,14 @@ class _Waiters:
                 own.notify()
 
 
+def _ready(timeout: float | None, *ends: Any, event: int = select.POLLIN) -> list[int]:
+    """Wait for one of these, at most so many seconds, and return the descriptors of which something can be said."""
+    poll = select.poll()  # a select would know the first thousand descriptors of a process only
+    for end in ends:
+        poll.register(end, event)
+    return [descriptor for descriptor, _ in poll.poll(None if timeout is None else timeout * 1000)]
+
+
 def _has_gone(connection: Any) -> bool:
     try:
         return not connection.recv(1, socket.MSG_PEEK)
@@ -253,7 +264,7 @@ class _Commands:
                         return b""
                     waited = True
                     continue
-                select.select([self._connection], [], [])  # the rest of a command is on its way
+                _ready(None, self._connection)  # the rest of a command is on its way
                 continue
             if not read:
                 return b""
@@ -264,11 +275,11 @@ class _Commands:
         """Wait until something comes from the client, and return whether it may have; or until there is something for it."""
         if self._bell is None:
             if not self._client._pubsub:  # noqa: SLF001 - no other way in
-                return bool(select.select([self._connection], [], [], _IDLE)[0])
+                return bool(_ready(_IDLE, self._connection))
             self._bell = _Bell(self._client)
             return False  # something may have come for it just before
-        ready = select.select([self._connection, self._bell.inside], [], [], _IDLE)[0]
-        if self._bell.inside in ready:
+        ready = _ready(_IDLE, self._connection, self._bell.inside)
+        if self._bell.inside.fileno() in ready:
             self._bell.hush()
             return False
         return bool(ready)
@@ -290,7 +301,7 @@ def _ends(data: bytearray) -> list[int]:
             line = data.find(b"\r\n", at) + 2
             if line < 2:
                 return []
-            length = int(data[at + 1 : line - 2])
+            length = int(bytes(data[at + 1 : line - 2]).replace(b"-", b"x"))  # or it would lead back here
             if length > _CHUNK:
                 ends.append(line)
             at = line + length + 2
@@ -311,7 +322,7 @@ class _Patient:
             try:
                 view = view[self._connection.send(view) :]
             except BlockingIOError:
-                select.select([], [self._connection], [], 1.0)
+                _ready(1.0, self._connection, event=select.POLLOUT)
 
     def flush(self) -> None:
         """Nothing is kept back."""

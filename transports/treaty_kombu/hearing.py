@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from treaty import ConnectionLost, Unavailable
 
-#: How long a loss waits for whoever waits for answers: one that is between two waits is back by then.
-_HEARING: Final = 0.25
+#: How long who has sent something, or has just been inside ``receive``, has to come (again): then nobody waits there.
+_COMING: Final = 0.5
 
 
 class Hearing:
     """Whether a loss is still to be told. Safe to share.
+
+    Every loss is told to whoever is inside ``receive``, or comes before the next ``send``. How long that one waits for
+    somebody to come is a guess: requests and frames are counted, but not every request is answered once.
 
     Args:
         lock: of what can be lost.
@@ -30,40 +31,37 @@ class Hearing:
         self._lock = lock
         self._heard = threading.Condition(lock)
         self._receiving = receiving
-        self._lost_at = 0.0
+        self._expected_until = 0.0
+        self._owed = 0
         #: What nobody was told about yet.
         self.loss: ConnectionLost | None = None
-        #: About how many answers are still to come.
-        self.owed = 0
+
+    def sent(self) -> None:
+        """Somebody sends something, and may come to wait for an answer."""
+        with self._lock:
+            self._owed += 1
+        self.left()
+
+    def came(self) -> None:
+        """A frame has come."""
+        self._owed = max(0, self._owed - 1)
+
+    def left(self) -> None:
+        """Somebody leaves ``receive``, and may come again."""
+        self._expected_until = time.monotonic() + _COMING
 
     def lost(self, loss: ConnectionLost) -> None:
         """Have a loss told."""
         with self._lock:
-            self.loss, self._lost_at = loss, time.monotonic()
+            self.loss = loss
 
     def take(self) -> ConnectionLost | None:
         """Return what to raise in ``receive``, once."""
         with self._lock:
             loss, self.loss = self.loss, None
-            self.owed = 0
+            self._owed = 0
             self._heard.notify_all()
             return loss
-
-    @contextmanager
-    def owing(self) -> Iterator[None]:
-        """An answer is to come for what is sent in the block, if nothing is raised there."""
-        with self._lock:
-            self.owed += 1
-        try:
-            yield
-        except BaseException:
-            self.came()
-            raise
-
-    def came(self) -> None:
-        """An answer has come."""
-        with self._lock:
-            self.owed = max(0, self.owed - 1)
 
     def wait(self, deadline: float) -> None:
         """Wait until whoever waits for answers has heard of a loss. If nobody comes in a moment, nobody waits.
@@ -77,12 +75,12 @@ class Hearing:
         if self.loss is None:
             return
         with self._lock:
-            while self.loss is not None and (self._receiving.locked() or self.owed):
+            while self.loss is not None:
                 now = time.monotonic()
+                coming = self._expected_until - now if self._owed else 0.0
+                if coming <= 0 and not self._receiving.locked():
+                    self.loss, self._owed = None, 0
+                    return
                 if now >= deadline:
                     raise Unavailable(f"not sent, as who waits for answers is still to hear of it: {self.loss}")
-                if now >= self._lost_at + _HEARING and not self._receiving.locked():
-                    break
-                self._heard.wait(min(deadline - now, _HEARING))
-            if self.loss is not None:
-                self.loss, self.owed = None, 0
+                self._heard.wait(min(deadline - now, coming if coming > 0 else _COMING))

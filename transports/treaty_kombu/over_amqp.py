@@ -182,10 +182,10 @@ class AmqpLink(Link):
                 raise Unavailable(f"{self.settings.shown} takes no messages: it is out of memory or disk space")
             if len(wire.unconfirmed) >= _BACKLOG:
                 raise Unavailable(f"{self.settings.shown} has not confirmed the last {_BACKLOG} requests")
+            self._hearing.sent()
             try:
                 with self._whole():
                     wire.request(queue, frame, address)
-                    self._hearing.owed += 1
             except Exception as error:
                 raise self._broken(error) from error
         if self._inflow:  # the driver reads before it writes, so the socket will not wake the reader for these
@@ -236,34 +236,40 @@ class AmqpLink(Link):
 
     def receive(self, timeout: float) -> Arrived | None:
         deadline = time.monotonic() + timeout
-        inflow = self._inflow
         with self._receiving:
-            while True:
-                if self._closing:
-                    raise ClosedError("closed while waiting")
-                if inflow.returned:
-                    raise Unavailable("nobody serves this, or its queue is full", frame=inflow.returned.popleft())
-                if inflow.arrived:
-                    return self._hand_out(inflow)
-                self._tell()
-                left = max(0.0, deadline - time.monotonic())
-                wire = self._wire
-                if wire is None:
-                    self._reconnect(left)
-                else:
-                    reads = wire.reads
-                    if self._wait(wire, left):
-                        self._read(wire, reads)
-                        continue
-                if left <= 0 and not inflow:
-                    return None
+            try:
+                return self._next(deadline)
+            finally:
+                self._hearing.left()
+
+    def _next(self, deadline: float) -> Arrived | None:
+        inflow = self._inflow
+        while True:
+            if self._closing:
+                raise ClosedError("closed while waiting")
+            if inflow.returned:
+                raise Unavailable("nobody serves this, or its queue is full", frame=inflow.returned.popleft())
+            if inflow.arrived:
+                return self._hand_out(inflow)
+            self._tell()
+            left = max(0.0, deadline - time.monotonic())
+            wire = self._wire
+            if wire is None:
+                self._reconnect(left)
+            else:
+                reads = wire.reads
+                if self._wait(wire, left):
+                    self._read(wire, reads)
+                    continue
+            if left <= 0 and not inflow:
+                return None
 
     def _hand_out(self, inflow: Inflow) -> Arrived | None:
         try:
             arrived = inflow.arrived.popleft()
         except IndexError:  # the pulse found the connection broken just now
             return None
-        self._hearing.owed = max(0, self._hearing.owed - 1)
+        self._hearing.came()
         if self.role.kind == "feed":
             self._settle(arrived, accepted=True)  # a copy is ours alone: it is done with once it is handed out
         return arrived

@@ -92,7 +92,8 @@ class RedisLink(Link):
         # A request cannot wait in our socket: it would be held while another worker is idle.
         nudge = self._nudge if self.role.kind == "work" else None
         keys = self._source, self._wake
-        return Pops(self.settings, wire, keys, self._popping, self._hearing, lambda: self._closing, nudge)
+        hearing = self._hearing if self.role.kind == "replies" else None
+        return Pops(self.settings, wire, keys, self._popping, hearing, lambda: self._closing, nudge)
 
     def _check_policy(self, asking: Wire) -> None:
         try:
@@ -108,11 +109,12 @@ class RedisLink(Link):
         message = pack(frame, "", self.settings.service_queue(service), self.address)
         deadline = time.monotonic() + timeout
         with self._turn(timeout) as asking:
-            if self._pops is not None and not self._receiving.locked():
-                self._pops.stands()  # or whoever reads next would take its end for a loss of what is sent here
+            # Or whoever reads next would take an end that came before for a loss of what is sent here.
+            if self._pops is not None and not self._receiving.locked() and not self._pops.stands():
+                self._look_again()  # who has come in just now may wait for a connection, and is to hear of it
             self._hearing.wait(deadline)
-            with self._hearing.owing():
-                self._put(asking, service, message, max(0.0, deadline - time.monotonic()))
+            self._hearing.sent()
+            self._put(asking, service, message, max(0.0, deadline - time.monotonic()))
 
     def _put(self, asking: Wire, service: str, message: bytes, timeout: float) -> None:
         queue = self.settings.service_queue(service)
@@ -150,37 +152,41 @@ class RedisLink(Link):
     def receive(self, timeout: float) -> Arrived | None:
         deadline = time.monotonic() + timeout
         with self._receiving:
-            while True:
-                if self._closing:
-                    raise ClosedError("closed while waiting")
-                self._tell()  # before anything that a send may keep waiting: it waits for this
-                self._sent.look(min(SOON, max(0.0, deadline - time.monotonic())))
-                if self._sent.returned:
-                    raise Unavailable("nobody serves this any more", frame=self._sent.returned.popleft())
-                left = max(0.0, deadline - time.monotonic())
-                pops = self._pops if self._pops is not None and self._pops.under_way else self._ready_to_pop(left)
-                if pops is None:
-                    if left <= 0:
-                        return None
-                    continue
-                if not pops.under_way and not pops.stands():
-                    continue
-                try:
-                    if not pops.under_way:
-                        pops.begin(left)
-                    item = pops.answer(deadline)
-                except Exception as error:
-                    loss = pops.lost(error)
-                    self._redial.later()
-                    if self._closing:
-                        raise ClosedError("closed while waiting") from loss
-                    raise loss from error
-                if item is not None:
-                    arrived = self._accept(item)
-                    if arrived is not None:
-                        return arrived
-                elif time.monotonic() >= deadline:
+            try:
+                return self._next(deadline)
+            finally:
+                self._hearing.left()
+
+    def _next(self, deadline: float) -> Arrived | None:
+        while True:
+            if self._closing:
+                raise ClosedError("closed while waiting")
+            self._tell()  # before anything that a send may keep waiting: it waits for this
+            self._sent.look(min(SOON, max(0.0, deadline - time.monotonic())))
+            if self._sent.returned:
+                raise Unavailable("nobody serves this any more", frame=self._sent.returned.popleft())
+            left = max(0.0, deadline - time.monotonic())
+            pops = self._pops if self._pops is not None and self._pops.busy else self._ready_to_pop(left)
+            if pops is None:
+                if left <= 0:
                     return None
+                continue
+            if not pops.busy and not pops.stands():
+                continue
+            try:
+                item = pops.take(deadline)
+            except Exception as error:
+                loss = pops.lost(error)
+                self._redial.later()
+                if self._closing:
+                    raise ClosedError("closed while waiting") from loss
+                raise loss from error
+            if item is not None:
+                arrived = self._accept(item)
+                if arrived is not None:
+                    return arrived
+            elif time.monotonic() >= deadline:
+                return None
 
     def _tell(self) -> None:
         """Raise a loss that nobody was told about yet. Once."""

@@ -54,8 +54,14 @@ class Redial:
             if self._thread is None and not self._stopped:
                 if pause > 0:
                     return pause
-                self._thread = threading.Thread(target=self._try, name="treaty-kombu-redial", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._try, name="treaty-kombu-redial", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:  # the system has no thread for it now
+                    log.debug("no attempt to connect: %s", error)
+                    self.later()
+                    return _PAUSE[1]
+                self._thread = thread
         return LONGEST
 
     def _try(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -15,7 +16,7 @@ from typing import Final
 from treaty import ConnectionLost
 
 from .hearing import Hearing
-from .redis_wire import Wire
+from .redis_wire import Wire, pass_on
 from .settings import Settings
 
 #: The longest that one blocking pop lasts at the server: a dead connection shows when its answer is overdue.
@@ -36,7 +37,7 @@ class Pops:
         wire: their connection.
         keys: the list, and another one, in which anything ends a pop.
         lock: held by who looks at the connection while no pop is under way, and until there is one.
-        hearing: where a loss is told that shows while no pop is under way.
+        hearing: where a loss is told that shows while nobody is inside ``receive``, if it is to be told.
         closing: whether the end is being closed.
         nudge: lets the pop that is under way end now; without it its answer may wait in our socket for the next reader.
     """
@@ -47,7 +48,7 @@ class Pops:
         wire: Wire,
         keys: tuple[str, str],
         lock: threading.RLock,
-        hearing: Hearing,
+        hearing: Hearing | None,
         closing: Callable[[], bool],
         nudge: Callable[[], None] | None,
     ) -> None:
@@ -60,23 +61,43 @@ class Pops:
         self._nudge = nudge
         self._sent_at: float | None = None  # when the pop that is under way was sent
         self._patient_until = 0.0  # and how long its answer is waited for at least
+        self._early: deque[bytes] = deque()  # what was popped while nobody was inside receive
 
     @property
     def under_way(self) -> bool:
         """Whether one was sent whose answer was not read yet."""
         return self._sent_at is not None
 
+    @property
+    def busy(self) -> bool:
+        """Whether something was popped, or may be."""
+        return bool(self._early) or self.under_way
+
     def stands(self) -> bool:
-        """Notice that the connection broke, if no pop is under way which would show it. Whether it stands, else."""
+        """Look what became of the connection while nobody was inside ``receive``. Whether it stands."""
         with self._lock:
-            if self.wire.live and not self.under_way:
-                self.wire.check_idle()
-                if not self.wire.live:
-                    self._owe_a_loss()
+            try:
+                if self.under_way and self.wire.arrives(0):
+                    item = self._read()
+                    if item is not None:
+                        self._early.append(item)
+                if self.wire.live and not self.under_way:
+                    self.wire.check_idle()
+                    if not self.wire.live:
+                        self._owe_a_loss()
+            except Exception as error:  # the end of the connection was read, which is told
+                pass_on(error)
             return self.wire.live
 
-    def begin(self, timeout: float) -> None:
-        """Send a pop that lasts for up to ``timeout`` seconds. Raises whatever the driver raises."""
+    def take(self, deadline: float) -> bytes | None:
+        """What was popped. ``None``: nothing, or nothing yet and the time is up. Raises whatever the driver raises."""
+        if self._early:
+            return self._early.popleft()
+        if not self.under_way:
+            self._begin(max(0.0, deadline - time.monotonic()))
+        return self._answer(deadline)
+
+    def _begin(self, timeout: float) -> None:
         now = time.monotonic()
         # A pop that does not wait is answered at once.
         self._patient_until = now + (SOON if timeout < _SHORTEST else 0.0)
@@ -87,8 +108,7 @@ class Pops:
                 self.wire.write(("BRPOP", self._source, self._wake, f"{min(timeout, POP):.3f}"))
             self._sent_at = now
 
-    def answer(self, deadline: float) -> bytes | None:
-        """What was popped. ``None``: nothing, or nothing yet and the time is up. Raises whatever the driver raises."""
+    def _answer(self, deadline: float) -> bytes | None:
         sent = self._sent_at or 0.0
         until, nudged = max(deadline, self._patient_until), False
         while not self.wire.arrives(max(0.0, min(until - time.monotonic(), _LOOK))):
@@ -113,13 +133,17 @@ class Pops:
         """Drop the connection and return what to raise in ``receive``."""
         with self._lock:
             self._sent_at = None
-            self._hearing.take()  # with this it is told
+            if self._hearing is not None:
+                self._hearing.take()  # with this it is told
             return self.wire.lost(error)
 
     def _read(self) -> bytes | None:
-        with self._whole():
-            answer = self.wire.read()
-            self._sent_at = None
+        with self._lock:
+            if not self.under_way:
+                return None  # who sends has read it just now
+            with self._whole():
+                answer = self.wire.read()
+                self._sent_at = None
         if isinstance(answer, Exception):
             raise answer
         if isinstance(answer, list):
@@ -146,5 +170,5 @@ class Pops:
 
     def _owe_a_loss(self) -> None:
         # Answers wait at the server, so they are lost only if it is, or if one was being read: but who knows?
-        if self._hearing.owed:
+        if self._hearing is not None:
             self._hearing.lost(ConnectionLost(f"the connection to {self._settings.shown} broke"))

@@ -140,6 +140,17 @@ def read_url(url: str, **options: Any) -> Settings:
     return settings
 
 
+#: The most that an option may be: brokers and systems count milliseconds and bytes in 32 bits, AMQP its beats in 16.
+_MOST: Final = {
+    "connect_timeout": 2_000_000,
+    "io_timeout": 2_000_000,
+    "expires": 2_000_000,
+    "max_frame": 2_000_000_000,
+    "max_queued": 2_000_000_000,
+    "heartbeat": 65_535,
+}
+
+
 def _option(name: str, value: Any) -> Any:
     kind = _OPTIONS.get(name)
     if kind is None:
@@ -159,9 +170,9 @@ def _check(settings: Settings) -> None:
             check_name(settings.host)
     except InvalidTarget as error:
         raise InvalidURL(f"prefix, or name of a broker in memory: {error}") from error
-    for name in ("connect_timeout", "io_timeout", "expires", "max_frame", "max_queued", "heartbeat"):
-        if not 0 < getattr(settings, name) < float("inf"):
-            raise InvalidURL(f"option {name} must be above 0, not {getattr(settings, name)!r}")
+    for name, most in _MOST.items():
+        if not 0 < getattr(settings, name) <= most:
+            raise InvalidURL(f"option {name} must be above 0 and at most {most:,}, not {getattr(settings, name)!r}")
     if settings.tls and not settings.insecure and not settings.ca:
         raise InvalidURL(
             "TLS without a check of the other end protects nothing: give ca=<file with the trusted certificates>, "

@@ -15,7 +15,7 @@ import pytest
 
 import treaty_kombu.embedded
 from treaty import MissingExtra, Unavailable
-from treaty_kombu.embedded import _Waiters, embedded_redis, make_server
+from treaty_kombu.embedded import _ends, _Waiters, embedded_redis, make_server
 from treaty_kombu.redis_wire import Broker
 from treaty_kombu.settings import read_url
 
@@ -131,6 +131,12 @@ def test_a_change_wakes_those_who_wait_for_its_key_or_for_nobody_knows_what() ->
         waiters.notify_all()  # somebody is to be unblocked, and nobody says who
     threads[1].join()
     assert [b"c"] in woken
+
+
+def test_a_field_shorter_than_nothing_leads_nowhere_back() -> None:
+    """It would be looked at for ever."""
+    nonsense = bytearray(b"*999999999\r\n$-13\r\n")
+    assert _ends(nonsense) == [len(nonsense)]
 
 
 @pytest.mark.parametrize("nonsense", [b"GET / HTTP/1.1\r\n\r\n", b"*1\r\n+x\r\n", b"*x\r\n"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from treaty import Unavailable
 from treaty_kombu.link import LONGEST
 from treaty_kombu.redial import Redial
@@ -42,6 +44,22 @@ def test_there_is_one_attempt_at_a_time() -> None:
     assert redial.begin() == LONGEST
     eventually(lambda: line.ends == 2)
     assert line.attempts == 2
+
+
+def test_a_system_without_a_thread_for_it_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Line()
+    line.let_go.set()
+    redial = Redial(line.connect, line.ended)
+    with monkeypatch.context() as patch:
+
+        def refuse(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        patch.setattr(threading.Thread, "start", refuse)
+        assert 0 < redial.begin() < 1
+        assert not redial.trying
+    eventually(lambda: redial.begin() and line.ends)
+    redial.stop()
 
 
 def test_after_one_that_failed_there_is_a_pause() -> None:
