@@ -16,6 +16,7 @@ from typing import Any
 
 from treaty import ConnectionLost, Delivery, Inbox, Line, Transport, TransportError
 from treaty_contracts import judging
+from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
 from treaty_contracts.catalogue.links import NEEDS, Cut
 from treaty_contracts.expect import timed, until
@@ -327,3 +328,54 @@ def timeouts_hold_while_cut(bench: Bench) -> None:
 
 def _took(use: Callable[[], object]) -> float:
     return timed(partial(_transported, use))[1]
+
+
+@rule(
+    "LIFE-032",
+    level=Level.SHOULD,
+    needs=NEEDS,
+    hooks=("cut_link",),
+    sentence=(
+        "Of a connection that breaks while nobody receives, whoever comes next is told, if something that was sent may "
+        "go unanswered."
+    ),
+    intent="Who waits in slices waits between them as well, and the answer is gone all the same.",
+    causes=(
+        "a connection that turns out to be broken is made again, and nobody hears of it",
+        "news of a request are counted as its answer",
+    ),
+    mutants=("tells-only-who-is-inside", "counts-news-as-answers"),
+    requires=("LIFE-021",),
+)
+def who_comes_next_is_told(bench: Bench) -> None:
+    service, line, witness, limit = bench.name(), bench.line(), bench.line(), bench.times.slack * 2
+    inbox = bench.inbox(service)
+    for one in (line, witness):
+        one.send(service, b"before", bench.times.arrive)
+        delivery = bench.arrives(inbox, "a request")
+        delivery.reply(b"news of it")
+        bench.returns(one, "news of a request")
+        delivery.settle()
+    # Both connections break at once: when one loss was heard, the other one has happened while nobody was inside.
+    witnessed = Aside(partial(_heard, witness, bench.times.brief / 4, limit))
+    Cut(bench).mend()
+    witnessed.result(limit + bench.times.arrive)
+    bench.did("waited until another line had heard of it")
+    heard = _heard(line, bench.times.brief / 4, limit)
+    what = [type(error).__name__ for error in heard] or [f"nothing in {limit:g} s"]
+    bench.expect.equal(what, ["ConnectionLost"], "what receive tells of a loss after some news of a request")
+
+
+def _heard(line: Line, slice_: float, limit: float) -> list[TransportError]:
+    """Receive until something is raised, and return that."""
+    heard: list[TransportError] = []
+
+    def told() -> bool:
+        try:
+            line.receive(slice_)
+        except TransportError as error:
+            heard.append(error)
+        return bool(heard)
+
+    until(told, limit)
+    return heard

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from treaty import Client, ConnectionLost, Transport, TransportError, Unavailable
+from treaty import Client, ConnectionLost, Transport, Unavailable
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
 from treaty_contracts.catalogue.links import NEEDS, Cut, ends_typed, works_again
@@ -274,37 +274,6 @@ def _all_told(bench: Bench, waiting: list[Ticket]) -> None:
         ended = ticket.wait(limit)
         fits = isinstance(ended.error, ConnectionLost)
         bench.expect.that(fits, "ConnectionLost", f"{ended.value!r}, {ended.error!r}")
-
-
-@rule(
-    "LIFE-032",
-    level=Level.SHOULD,
-    needs=NEEDS,
-    hooks=("cut_link",),
-    sentence="Of a connection that breaks while nobody receives, whoever comes next is told, if an answer is to come.",
-    intent="Who waits in slices waits between them as well, and the answer is gone all the same.",
-    causes=("a connection that turns out to be broken is made again, and nobody hears of it",),
-    mutants=("tells-only-who-is-inside",),
-    requires=("LIFE-021",),
-)
-def who_comes_next_is_told(bench: Bench) -> None:
-    service, line, limit = bench.name(), bench.line(), bench.times.slack * 2
-    inbox = bench.inbox(service)
-    line.send(service, b"before", bench.times.arrive)
-    bench.arrives(inbox, "a request").settle()
-    Cut(bench).mend()
-    heard: list[TransportError] = []
-
-    def told() -> bool:
-        try:
-            line.receive(bench.times.brief / 4)
-        except TransportError as error:
-            heard.append(error)
-        return bool(heard)
-
-    until(told, limit)
-    what = [type(error).__name__ for error in heard] or [f"nothing in {limit:g} s"]
-    bench.expect.equal(what, ["ConnectionLost"], "what receive tells of a loss between a request and its answer")
 
 
 @rule(

@@ -22,7 +22,8 @@ MEANINGS: Final[dict[int, str]] = {
     ExitCode.CONFORMANT: "conformant, or non-conformant in known points only",
     ExitCode.VIOLATED: "a rule that is required was violated",
     ExitCode.STALE: (
-        "the baseline is stale: an unknown rule, one that passes, or an expired entry (1, if its rule is still violated)"
+        "the baseline is stale: an unknown rule, one that passes, or an expired entry (1, if it is of a MUST that is "
+        "still violated)"
     ),
     ExitCode.SUITE: "the contract suite itself is at fault",
     ExitCode.INCOMPLETE: "incomplete: not everything that is required could be, or was to be, judged",
