@@ -59,7 +59,9 @@ class Subscription(Resource):
         self._listener = Listener(keyring, pattern, max_frame=min(MAX_FRAME, transport.guarantees.max_frame))
         self._callback = callback
         self._kept: deque[Notification] = deque(maxlen=KEPT)
-        self._arrived = threading.Condition()
+        # Its lock is what blocks hold: that is one step, which no interruption leaves half done.
+        self._lock = threading.RLock()
+        self._arrived = threading.Condition(self._lock)
         self._waiters: list[Callable[[], None]] = []
         self._inbox: Inbox = transport.subscribe(self._listener.channel)
         self._keeper = keeper
@@ -94,7 +96,7 @@ class Subscription(Resource):
         """
         while True:
             self.check_process()
-            with self._arrived:
+            with self._lock:
                 while not self._kept:
                     if self._closed:
                         return
@@ -118,13 +120,13 @@ class Subscription(Resource):
             except RuntimeError:
                 return  # the loop was closed: nobody iterates any more
 
-        with self._arrived:
+        with self._lock:
             self._waiters.append(wake)
         try:
             while True:
                 self.check_process()
                 heard.clear()
-                with self._arrived:
+                with self._lock:
                     notification = self._kept.popleft() if self._kept else None
                 if notification is not None:
                     yield notification
@@ -134,7 +136,7 @@ class Subscription(Resource):
                     await heard.wait()
         finally:
             if not self.foreign:  # where nobody may be left to release it
-                with self._arrived:
+                with self._lock:
                     self._waiters.remove(wake)
 
     def close(self) -> None:
@@ -171,19 +173,19 @@ class Subscription(Resource):
             except BaseException:  # also sys.exit, which would end nothing but this thread
                 _LOG.exception("%s: the callback failed; the subscription goes on", self.pattern)
             return
-        with self._arrived:
+        with self._lock:
             if len(self._kept) == KEPT:
                 self._listener.counters["let go"] += 1
             self._kept.append(notification)
         self._notify()
 
     def _pause(self) -> None:
-        with self._arrived:
+        with self._lock:
             if not self._closed:
                 self._arrived.wait(_PAUSE)
 
     def _notify(self) -> None:
-        with self._arrived:
+        with self._lock:
             self._arrived.notify_all()
             waiters = list(self._waiters)
         for waiter in waiters:

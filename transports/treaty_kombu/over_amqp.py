@@ -309,9 +309,7 @@ class AmqpLink(Link):
             log.warning("%d foreign message(s) in the queue of %s were thrown away", count, self.role.name or "a line")
 
     def _reconnect(self, timeout: float) -> None:
-        """See that somebody tries to connect again, and wait for what comes of it. That it fails is no error: the loss
-        was reported.
-        """
+        """See that somebody tries to connect again, and wait for what comes of it; that it fails is no news."""
         self._waker.wait(min(self._redial.begin(), timeout))
 
     def _connect_again(self) -> None:

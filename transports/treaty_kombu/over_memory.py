@@ -37,7 +37,9 @@ class _Hub:
 
     def __init__(self, name: str) -> None:
         self.name: Final = name
-        self.changed: Final = threading.Condition()
+        # Its lock is what blocks hold: that is one step, which no interruption leaves half done.
+        self.lock: Final = threading.RLock()
+        self.changed: Final = threading.Condition(self.lock)
         self.serving: Final[Counter[str]] = Counter()
         #: The queues of each channel's subscribers. An exchange of kombu's would never forget those that have gone.
         self.feeds: Final[dict[str, set[str]]] = {}
@@ -129,7 +131,7 @@ class MemoryLink(Link):
         self._closing = False
 
     def open(self) -> None:
-        with self._hub.changed:
+        with self._hub.lock:
             if self._queue:
                 self._hub.add(self._queue)
             if self.role.kind == "work":
@@ -141,23 +143,23 @@ class MemoryLink(Link):
 
     def send(self, service: str, frame: bytes, timeout: float) -> None:  # noqa: ARG002 - there is always room
         queue = self.settings.service_queue(service)
-        with self._hub.changed:
+        with self._hub.lock:
             if not self._hub.serving[service]:
                 raise Unavailable(f"nobody serves {service!r} on {self.settings.shown}")
             self._hub.put(queue, frame, self.address)
 
     def reply(self, address: str, frame: bytes) -> None:
-        with self._hub.changed:
+        with self._hub.lock:
             self._hub.put(address, frame)
 
     def publish(self, channel: str, frame: bytes) -> None:
-        with self._hub.changed:
+        with self._hub.lock:
             for queue in self._hub.feeds.get(channel, ()):
                 self._hub.put(queue, frame)
 
     def receive(self, timeout: float) -> Arrived | None:
         deadline = time.monotonic() + timeout
-        with self._hub.changed:
+        with self._hub.lock:
             while not self._closing:
                 if self._returned:
                     raise Unavailable("nobody serves this any more", frame=self._returned.popleft())
@@ -175,7 +177,7 @@ class MemoryLink(Link):
         return self.role.kind != "work" or self._unsettled < self.role.capacity
 
     def settle(self, arrived: Arrived, accepted: bool) -> None:
-        with self._hub.changed:
+        with self._hub.lock:
             self._unsettled -= 1
             if not accepted and self.role.kind == "work":
                 self._hub.put(self._queue, arrived.frame, arrived.reply_to)
@@ -188,7 +190,7 @@ class MemoryLink(Link):
             self._hub.give_back(self._queue)
 
     def close(self) -> None:
-        with self._hub.changed:
+        with self._hub.lock:
             if self._closing:
                 return
             self._closing = True

@@ -57,7 +57,9 @@ class RedisLink(Link):
         self._popping = threading.RLock()
         self._receiving = threading.Lock()  # held while somebody is inside receive
         self._hearing = Hearing(self._popping, self._receiving)
-        self._places = threading.Condition()  # guards the two below
+        # Blocks hold the lock itself: that is one step, which no interruption leaves half done.
+        self._settling = threading.RLock()  # guards the two below
+        self._places = threading.Condition(self._settling)
         self._unsettled = 0
         self._closing = False
         self._sent = Sent(settings, self.address, self._turn)
@@ -197,7 +199,7 @@ class RedisLink(Link):
 
     def _ready_to_pop(self, timeout: float) -> Pops | None:
         """What to take with, once it is connected and a place is free; ``None`` if not in time, or not yet."""
-        with self._places:
+        with self._settling:
             if not self._places.wait_for(lambda: self._closing or self._has_place(), timeout):
                 return None
             if self._closing:
@@ -219,7 +221,7 @@ class RedisLink(Link):
                 self._clear_up()
 
     def _look_again(self) -> None:
-        with self._places:
+        with self._settling:
             self._places.notify_all()
 
     def _has_place(self) -> bool:
@@ -240,7 +242,7 @@ class RedisLink(Link):
             return None
         arrived.token = item
         self._hearing.came()
-        with self._places:
+        with self._settling:
             if not self._closing:
                 self._unsettled += 1
                 return arrived
@@ -260,14 +262,14 @@ class RedisLink(Link):
     def settle(self, arrived: Arrived, accepted: bool) -> None:
         if not accepted:
             self._give_back(arrived.token)
-        with self._places:
+        with self._settling:
             self._unsettled -= 1
             self._places.notify_all()
 
     # ---- the end -------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        with self._places:
+        with self._settling:
             if self._closing:
                 return
             self._closing = True

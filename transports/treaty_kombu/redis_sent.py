@@ -24,8 +24,9 @@ ASK_EVERY: Final = 1.0
 _ASK_FOR: Final = 60.0
 #: How long a server is waited for that is there, however short the wait of who looks: to give up drops the connection.
 _ANSWER: Final = 0.25
-#: How many waiting requests a line looks at in one go.
+#: How many waiting requests a line looks at in one go, and about how many bytes: they come here, and go back to say which.
 _SOME: Final = 100
+_BYTES: Final = 1_000_000
 
 
 class Sent:
@@ -82,11 +83,15 @@ class Sent:
 
     def _take_back(self, asking: Wire, queue: str, timeout: float) -> None:
         """Remove what is ours from a list. With the turn, so that all of it was sent before we looked."""
-        start = 0
-        while items := asking.ask(timeout, ("LRANGE", queue, start, start + _SOME - 1))[0]:
+        start, some, until = 0, 1, time.monotonic() + timeout
+        while items := asking.ask(timeout, ("LRANGE", queue, start, start + some - 1))[0]:
             found = [(item, unpack(item, self._settings.max_frame)) for item in items]
             ours = [(item, arrived.frame) for item, arrived in found if arrived and arrived.reply_to == self._address]
             removed = asking.ask(timeout, *(("LREM", queue, 1, item) for item, _ in ours))
             # What is no longer there was taken by an inbox that has come just now.
             self.returned.extend(frame for (_, frame), count in zip(ours, removed, strict=True) if count)
             start += len(items) - sum(removed)
+            if time.monotonic() > until:
+                self._ask_at = 0.0  # whoever looks next goes on
+                return
+            some = max(1, min(_SOME, _BYTES * len(items) // sum(map(len, items))))

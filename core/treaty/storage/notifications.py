@@ -43,11 +43,13 @@ class Notifications(Resource):
         self._before: Positions | None = None
         #: Where the watch stood before what came too late, when this was closed.
         self._end: Positions | None = None
-        self._changed = threading.Condition()
+        # Its lock is what blocks hold: that is one step, which no interruption leaves half done.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._waiters: list[Callable[[], None]] = []
         self._made: Watch | None = None
         self._watch = watch(self._put)
-        with self._changed:
+        with self._lock:
             self._made = self._watch
             self._changed.notify_all()
 
@@ -66,7 +68,7 @@ class Notifications(Resource):
         It moves on when the next one is asked for: what the loop is left at counts as not done. For one loop at a time.
         """
         self.check_process()
-        with self._changed:  # so that nothing is put meanwhile
+        with self._lock:  # so that nothing is put meanwhile
             if self._before is not None:
                 return dict(self._before)
             if self._kept:
@@ -77,7 +79,7 @@ class Notifications(Resource):
         """Yield what happens, as it happens."""
         while True:
             self.check_process()
-            with self._changed:
+            with self._lock:
                 self._before = None
                 self._changed.wait_for(lambda: self._kept or self._closed)
                 happened = self._take()
@@ -96,13 +98,13 @@ class Notifications(Resource):
             except RuntimeError:
                 return  # the loop was closed: nobody iterates any more
 
-        with self._changed:
+        with self._lock:
             self._waiters.append(wake)
         try:
             while True:
                 self.check_process()
                 heard.clear()
-                with self._changed:
+                with self._lock:
                     happened = self._take()
                 if happened is not None:
                     yield happened
@@ -112,7 +114,7 @@ class Notifications(Resource):
                     await heard.wait()
         finally:
             if not self.foreign:  # where nobody may be left to release it
-                with self._changed:
+                with self._lock:
                     self._waiters.remove(wake)
 
     def close(self) -> None:
@@ -120,7 +122,7 @@ class Notifications(Resource):
         if self.foreign:
             self._closed = True
             return
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify_all()
             waiters = list(self._waiters)
@@ -145,7 +147,7 @@ class Notifications(Resource):
         return happened
 
     def _put(self, event: str, instance: Any, message: Notice) -> None:
-        with self._changed:
+        with self._lock:
             # The watch may be faster than whoever makes it.
             self._changed.wait_for(lambda: (self._made and len(self._kept) < _ROOM) or self._closed)
             if self._closed or self._made is None:
