@@ -11,10 +11,11 @@ import os
 import select
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 from weakref import WeakMethod, finalize
 
 from kombu import Connection  # type: ignore[attr-defined]  # kombu exports lazily
@@ -24,6 +25,7 @@ from treaty import Unavailable
 from .settings import Settings
 
 log: Final = logging.getLogger("treaty.kombu")
+_T = TypeVar("_T")
 
 #: Seconds that one poll may last; the operating system counts milliseconds in 32 bits.
 LONGEST: Final = 86_400.0
@@ -141,29 +143,67 @@ class Waker:
         self._read = self._write = -1
 
 
-@contextmanager
-def held(lock: Any, timeout: float, shown: str) -> Iterator[None]:
-    """Have a lock, or raise ``Unavailable`` after ``timeout`` seconds. No interruption leaves it locked.
+class Held(Generic[_T]):
+    """Have a lock while a block runs, or raise ``Unavailable`` after some time. No interruption leaves it locked.
 
-    What the handler of a signal raises can strike between any two steps, right after a lock was taken as well. And a
-    handler that comes back here in the middle of what it interrupted would meet half a command.
+    What the handler of a signal raises can strike between any two steps of Python, right after a lock was taken as well.
+    So leaving is the lock's own, which is one step. And a handler that comes back here in the middle of what it
+    interrupted would meet half a command.
 
     Args:
         lock: a ``threading.RLock``, which knows its owner from the very step on that takes it.
         timeout: seconds.
         shown: what the lock is for, for the texts of errors.
+        then: makes what the block is given, with the lock held.
     """
-    if lock._is_owned():  # noqa: SLF001 - as threading.Condition asks
-        raise Unavailable(f"the connection to {shown} is in the middle of something that this interrupted")
-    try:
-        if not lock.acquire(timeout=timeout):
-            raise Unavailable(f"the connection to {shown} was busy for {timeout:.3g} seconds")
-        yield
-    finally:
-        try:  # noqa: SIM105 - not one step before it is given back
-            lock.release()
-        except RuntimeError:
-            pass  # it is not ours
+
+    __slots__ = ("__exit__", "_lock", "_shown", "_then", "_timeout")
+
+    def __init__(self, lock: Any, timeout: float, shown: str, then: Callable[[], _T]) -> None:
+        self._lock, self._timeout, self._shown, self._then = lock, timeout, shown, then
+        self.__exit__ = lock.__exit__  # type: ignore[method-assign]  # it is looked up in the slot
+
+    def __enter__(self) -> _T:
+        if self._lock._is_owned():  # noqa: SLF001 - as threading.Condition asks
+            raise Unavailable(f"the connection to {self._shown} is in the middle of something that this interrupted")
+        try:
+            if not self._lock.acquire(timeout=self._timeout):
+                raise Unavailable(  # noqa: TRY301 - handled like any other end
+                    f"the connection to {self._shown} was busy for {self._timeout:.3g} seconds"
+                )
+            return self._then()
+        except BaseException:
+            try:  # noqa: SIM105 - not one step before it is given back
+                self._lock.release()
+            except RuntimeError:
+                pass  # it is not ours
+            raise
+
+    if TYPE_CHECKING:
+
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        ) -> None:
+            """Give the lock back."""
+
+
+class Whole:
+    """What is done with a connection in the block is done as a whole, or the connection is given up: after half a message
+    no other is understood, and an interruption in the middle would leave answers to the wrong questions.
+
+    Args:
+        spoil: gives it up, and is told why; also of what the handler of a signal has raised.
+    """
+
+    def __init__(self, spoil: Callable[[BaseException], None]) -> None:
+        self._spoil = spoil
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self._spoil(error)
 
 
 class Pulse:

@@ -10,15 +10,14 @@ import os
 import select
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Final
 
 from treaty import ClosedError, ConnectionLost, Guarantees, Unavailable
 
 from .amqp_wire import Inflow, Wire
 from .hearing import Hearing
-from .link import LONGEST, Arrived, Link, Pulse, Role, Waker, held, log, text
+from .link import LONGEST, Arrived, Held, Link, Pulse, Role, Waker, Whole, log, text
 from .redial import Redial
 from .settings import Settings
 
@@ -75,7 +74,7 @@ class AmqpLink(Link):
 
     def _turn(self, timeout: float) -> AbstractContextManager[None]:
         """Hold the lock, or raise ``Unavailable``."""
-        return held(self._lock, max(timeout, _TURN), self.settings.shown)
+        return Held(self._lock, max(timeout, _TURN), self.settings.shown, lambda: None)
 
     def _connect(self, timeout: float) -> Wire:
         """The wire, made now if there is none, else ``Unavailable``. With the lock held."""
@@ -142,17 +141,10 @@ class AmqpLink(Link):
         loss.__cause__ = error
         return loss
 
-    @contextmanager
-    def _whole(self) -> Iterator[None]:
-        """What is done with the wire in here is done as a whole, or the wire is dropped, and whoever waits for what it
-        would have brought hears of it: after half a message no other is understood. With the lock held.
-        """
-        try:
-            yield
-        except BaseException as error:  # the handler of a signal may have raised it
-            self._lose()
-            self._hearing.lost(self._broken(error))
-            raise
+    def _spoil(self, error: BaseException) -> None:
+        """Lose the wire, and have whoever waits for what it would have brought hear of it. With the lock held."""
+        self._lose()
+        self._hearing.lost(self._broken(error))
 
     def _tell(self) -> None:
         """Raise a loss that nobody was told about yet. Once."""
@@ -184,7 +176,7 @@ class AmqpLink(Link):
                 raise Unavailable(f"{self.settings.shown} has not confirmed the last {_BACKLOG} requests")
             self._hearing.sent()
             try:
-                with self._whole():
+                with Whole(self._spoil):
                     wire.request(queue, frame, address)
             except Exception as error:
                 raise self._broken(error) from error
@@ -200,7 +192,7 @@ class AmqpLink(Link):
                     raise ConnectionLost(f"the reply was not sent: {error}") from error
                 try:
                     self._catch_up()
-                    with self._whole():
+                    with Whole(self._spoil):
                         wire.reply(address, frame)
                     break
                 except Exception as error:
@@ -213,7 +205,7 @@ class AmqpLink(Link):
     def _catch_up(self) -> None:
         """Read what is there, to notice that the connection broke while nobody looked. With the lock held."""
         while self._wire is not None and len(self._inflow.arrived) < _BACKLOG and self._wire.pending():
-            with self._whole():
+            with Whole(self._spoil):
                 self._dropped(self._wire.drain())
 
     def publish(self, channel: str, frame: bytes) -> None:
@@ -225,7 +217,7 @@ class AmqpLink(Link):
             if wire.blocked:
                 raise Unavailable(f"{self.settings.shown} takes no messages: it is out of memory or disk space")
             try:
-                with self._whole():
+                with Whole(self._spoil):
                     taken = wire.publish(exchange, frame, timeout)
             except Exception as error:
                 raise self._broken(error) from error
@@ -300,7 +292,7 @@ class AmqpLink(Link):
         with self._turn(LONGEST):
             if wire is not self._wire:
                 return
-            with suppress(Exception), self._whole():  # a loss is told by receive
+            with suppress(Exception), Whole(self._spoil):  # a loss is told by receive
                 if wire.reads == reads or wire.pending():
                     self._dropped(wire.drain())
 
@@ -328,7 +320,7 @@ class AmqpLink(Link):
             if wire is not self._wire:
                 return  # the broker has given it to somebody else when that connection broke
             tag: int = arrived.token[1]
-            with self._whole():
+            with Whole(self._spoil):
                 if accepted:
                     wire.ack(tag)
                 else:
@@ -351,7 +343,7 @@ class AmqpLink(Link):
             if wire is self._wire:
                 with suppress(Exception):  # a loss is told by receive
                     self._catch_up()
-                    with self._whole():
+                    with Whole(self._spoil):
                         wire.beat()
                         wire.check_confirmations()
         finally:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Final
 
 from treaty import ClosedError, ConnectionLost, Guarantees, TransportError, Unavailable
 
 from .envelope import pack, unpack
 from .hearing import Hearing
-from .link import Arrived, Link, Role, held, log
+from .link import Arrived, Held, Link, Role, log
 from .redial import Redial
 from .redis_feed import RedisFeed
 from .redis_pops import POP, SOON, Pops
@@ -75,20 +74,21 @@ class RedisLink(Link):
         with self._turn(self.settings.io_timeout) as asking:
             self._check_policy(asking)
 
-    @contextmanager
-    def _turn(self, timeout: float) -> Iterator[Wire]:
+    def _turn(self, timeout: float) -> AbstractContextManager[Wire]:
         """The connection for commands, for as long as the lock is held; made if there is none."""
-        with held(self._lock, max(timeout, _TURN), self.settings.shown):
-            if self._asking is None:
-                if self._closing:
-                    raise ClosedError("closed while connecting")
-                if timeout <= 0:
-                    raise Unavailable(f"not connected to {self.settings.shown}, and there is no time to connect")
-                self._broker = self._broker or Broker(self.settings, timeout)
-                if self._pops is None and self._source:
-                    self._pops = self._make_pops(self._broker.wire(timeout))
-                self._asking = self._broker.wire(timeout)
-            yield self._asking
+        return Held(self._lock, max(timeout, _TURN), self.settings.shown, lambda: self._connected(timeout))
+
+    def _connected(self, timeout: float) -> Wire:
+        if self._asking is None:
+            if self._closing:
+                raise ClosedError("closed while connecting")
+            if timeout <= 0:
+                raise Unavailable(f"not connected to {self.settings.shown}, and there is no time to connect")
+            self._broker = self._broker or Broker(self.settings, timeout)
+            if self._pops is None and self._source:
+                self._pops = self._make_pops(self._broker.wire(timeout))
+            self._asking = self._broker.wire(timeout)
+        return self._asking
 
     def _make_pops(self, wire: Wire) -> Pops:
         # A request cannot wait in our socket: it would be held while another worker is idle.

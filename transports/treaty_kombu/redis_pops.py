@@ -9,13 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 from treaty import ConnectionLost
 
 from .hearing import Hearing
+from .link import Whole
 from .redis_wire import Wire, pass_on
 from .settings import Settings
 
@@ -101,7 +101,7 @@ class Pops:
         now = time.monotonic()
         # A pop that does not wait is answered at once.
         self._patient_until = now + (SOON if timeout < _SHORTEST else 0.0)
-        with self._lock, self._whole():
+        with self._lock, Whole(self._spoil):
             if timeout < _SHORTEST:
                 self.wire.write(("RPOP", self._source))
             else:
@@ -141,7 +141,7 @@ class Pops:
         with self._lock:
             if not self.under_way:
                 return None  # who sends has read it just now
-            with self._whole():
+            with Whole(self._spoil):
                 answer = self.wire.read()
                 self._sent_at = None
         if isinstance(answer, Exception):
@@ -152,21 +152,11 @@ class Pops:
                 return None
         return answer if isinstance(answer, bytes) else None
 
-    @contextmanager
-    def _whole(self) -> Iterator[None]:
-        """What is done in here is done as a whole, or the connection is dropped: an interruption in the middle of it
-        would leave answers to the wrong questions.
-        """
-        done = False
-        try:
-            yield
-            done = True
-        finally:
-            if not done:
-                with self._lock:
-                    self._sent_at = None
-                    self.wire.drop()
-                    self._owe_a_loss()
+    def _spoil(self, _: BaseException) -> None:
+        with self._lock:
+            self._sent_at = None
+            self.wire.drop()
+            self._owe_a_loss()
 
     def _owe_a_loss(self) -> None:
         # Answers wait at the server, so they are lost only if it is, or if one was being read: but who knows?

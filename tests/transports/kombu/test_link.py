@@ -6,6 +6,7 @@ import gc
 import os
 import resource
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from treaty import (
 )
 from treaty_contracts.relay import Relay
 from treaty_kombu import amqp_wire, connect, redis_wire
-from treaty_kombu.link import held
+from treaty_kombu.link import Held
 from treaty_kombu.settings import read_url
 
 from .far import Far
@@ -219,6 +220,7 @@ class Interrupting:
         self.lock = threading.RLock()
         self.release = self.lock.release
         self._is_owned = self.lock._is_owned  # type: ignore[attr-defined]
+        self.__exit__ = self.lock.__exit__
 
     def acquire(self, timeout: float) -> bool:
         self.lock.acquire(timeout=timeout)
@@ -227,14 +229,34 @@ class Interrupting:
 
 def test_no_interruption_leaves_a_lock_behind() -> None:
     lock = Interrupting()
-    with pytest.raises(KeyboardInterrupt), held(lock, 1, "it"):
+    with pytest.raises(KeyboardInterrupt), Held(lock, 1, "it", list):
         pass
     assert not lock._is_owned()
-    with held(lock.lock, 1, "it"):
-        with pytest.raises(Unavailable, match="in the middle"), held(lock.lock, 1, "it"):
+    with Held(lock.lock, 1, "it", lambda: "given") as given:
+        assert given == "given"
+        with pytest.raises(Unavailable, match="in the middle"), Held(lock.lock, 1, "it", list):
             pass
         assert lock._is_owned()
     assert not lock._is_owned()
+    with pytest.raises(ZeroDivisionError), Held(lock.lock, 1, "it", lambda: 1 / 0):
+        pass
+    assert not lock._is_owned()
+
+
+def test_no_function_of_python_stands_between_a_block_and_the_release_of_its_lock() -> None:
+    """A handler can raise wherever one begins."""
+    lock, begun = threading.RLock(), []
+
+    def begins(frame: Any, event: str, _: object) -> None:
+        if event == "call":
+            begun.append(frame.f_code.co_qualname)
+
+    with Held(lock, 1, "it", list):
+        before = sys.getprofile()
+        sys.setprofile(begins)
+    sys.setprofile(before)
+    assert begun == []
+    assert not lock._is_owned()  # type: ignore[attr-defined]
 
 
 def test_who_receives_in_slices_connects_to_a_far_broker_again(broker: Any, make: Callable[..., Transport]) -> None:
