@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from treaty_kombu.redis_wire import Broker
 from treaty_kombu.settings import read_url
 
 from .load import TIMEOUT, under_load
-from .outside import Redis, connected, echo, eventually
+from .outside import Redis, connected, echo, eventually, sever
 from .servers import OwnRedis
 
 
@@ -109,6 +110,32 @@ def test_closing_under_load_gives_requests_back(redis_broker: Redis, make: Calla
             taken.append(delivery.frame)
             delivery.settle()
     assert sorted(map(int, taken)) == list(range(sent))
+
+
+def test_who_sends_and_who_comes_to_receive_do_not_hold_each_other_up(
+    redis_broker: Redis, make: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one has just found the connection broken, and is about to say so; the other one waits for a new one."""
+    transport = make(redis_broker.url)
+    with connected(transport.dial()) as line, transport.serve("echo"):
+        line.send("echo", b"one", 5)
+        sever(redis_broker, line)
+        link: Any = line.link  # type: ignore[attr-defined]
+        lost = link._hearing.lost
+
+        def late(loss: ConnectionLost) -> None:
+            eventually(lambda: link._receiving.locked() and link._redial.trying)
+            lost(loss)
+
+        monkeypatch.setattr(link._hearing, "lost", late)
+        sender = threading.Thread(target=line.send, args=("echo", b"two", 5))
+        sender.start()
+        eventually(lambda: not link._pops.wire.live)
+        started = time.monotonic()
+        with pytest.raises(ConnectionLost):
+            line.receive(5)
+        sender.join()
+        assert time.monotonic() - started < 2
 
 
 def test_presence_is_a_key_that_expires(redis_broker: Redis, make: Callable[..., Transport], prefix: str) -> None:

@@ -47,6 +47,30 @@ def test_what_a_service_left_in_its_queue_comes_back(
             assert delivery.frame == b"theirs"
 
 
+def test_what_is_taken_back_comes_in_pieces_that_fit_into_a_receive(
+    redis_broker: Redis, make: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has no time for more goes on next time, at once: large requests come here and go back to be removed."""
+    monkeypatch.setattr("treaty_kombu.redis_sent._BYTES", 1)
+    transport = make(redis_broker.url)
+    returned = []
+    with transport.dial() as line:
+        with transport.serve("echo"):
+            for number in range(5):
+                line.send("echo", b"%d" % number, 5)
+
+        def all_came() -> bool:
+            try:
+                assert line.receive(0) is None
+            except Unavailable as error:
+                returned.append(error.frame)
+                assert not line.link._sent.returned  # type: ignore[attr-defined]
+            return len(returned) == 5
+
+        eventually(all_came)
+    assert sorted(map(str, returned)) == [str(b"%d" % number) for number in range(5)]
+
+
 def test_looking_after_what_was_sent_costs_no_connection_to_a_far_server(
     redis_broker: Redis, make: Callable[..., Transport]
 ) -> None:
