@@ -70,7 +70,7 @@ def _check_installed() -> None:
 
 
 def make_server() -> Any:
-    """A fakeredis server on a free port of the loopback interface, mended in the seven places where it hurts."""
+    """A fakeredis server on a free port of the loopback interface, mended in the eight places where it hurts."""
     from fakeredis import TcpFakeServer
 
     server = TcpFakeServer(("127.0.0.1", 0))
@@ -301,7 +301,10 @@ def _ends(data: bytearray) -> list[int]:
             line = data.find(b"\r\n", at) + 2
             if line < 2:
                 return []
-            length = int(bytes(data[at + 1 : line - 2]).replace(b"-", b"x"))  # or it would lead back here
+            length = int(data[at + 1 : line - 2])
+            if length < 0:  # it would lead back here
+                at = len(data)
+                break
             if length > _CHUNK:
                 ends.append(line)
             at = line + length + 2

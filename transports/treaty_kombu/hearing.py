@@ -56,12 +56,18 @@ class Hearing:
             self.loss = loss
 
     def take(self) -> ConnectionLost | None:
-        """Return what to raise in ``receive``, once."""
+        """Return what is still to be told, and have it told."""
         with self._lock:
             loss, self.loss = self.loss, None
             self._owed = 0
             self._heard.notify_all()
             return loss
+
+    def tell(self) -> None:
+        """Raise a loss that nobody was told about yet. Once."""
+        loss = None if self.loss is None else self.take()
+        if loss is not None:
+            raise loss
 
     def wait(self, deadline: float) -> None:
         """Wait until whoever waits for answers has heard of a loss. If nobody comes in a moment, nobody waits.

@@ -146,15 +146,6 @@ class AmqpLink(Link):
         self._lose()
         self._hearing.lost(self._broken(error))
 
-    def _tell(self) -> None:
-        """Raise a loss that nobody was told about yet. Once."""
-        if self._hearing.loss is None:
-            return
-        with self._turn(LONGEST):
-            loss = self._hearing.take()
-            if loss is not None:
-                raise loss
-
     # ---- sending -------------------------------------------------------------------------------------------------
 
     def send(self, service: str, frame: bytes, timeout: float) -> None:
@@ -243,7 +234,7 @@ class AmqpLink(Link):
                 raise Unavailable("nobody serves this, or its queue is full", frame=inflow.returned.popleft())
             if inflow.arrived:
                 return self._hand_out(inflow)
-            self._tell()
+            self._hearing.tell()
             left = max(0.0, deadline - time.monotonic())
             wire = self._wire
             if wire is None:

@@ -163,7 +163,7 @@ class RedisLink(Link):
         while True:
             if self._closing:
                 raise ClosedError("closed while waiting")
-            self._tell()  # before anything that a send may keep waiting: it waits for this
+            self._hearing.tell()  # before anything that a send may keep waiting: it waits for this
             self._sent.look(min(SOON, max(0.0, deadline - time.monotonic())))
             if self._sent.returned:
                 raise Unavailable("nobody serves this any more", frame=self._sent.returned.popleft())
@@ -189,13 +189,6 @@ class RedisLink(Link):
                     return arrived
             elif time.monotonic() >= deadline:
                 return None
-
-    def _tell(self) -> None:
-        """Raise a loss that nobody was told about yet. Once."""
-        if self._hearing.loss is not None:
-            loss = self._hearing.take()
-            if loss is not None:
-                raise loss
 
     def _ready_to_pop(self, timeout: float) -> Pops | None:
         """What to take with, once it is connected and a place is free; ``None`` if not in time, or not yet."""

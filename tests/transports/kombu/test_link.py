@@ -296,8 +296,7 @@ def test_a_reader_inside_notices_at_once(broker: Any, make: Callable[..., Transp
         thread = threading.Thread(target=wait)
         thread.start()
         link: Any = line.link  # type: ignore[attr-defined]
-        # On Redis it is inside once the server was asked: what breaks before that harms nobody, and nobody hears of it.
-        eventually(lambda: link._pops.under_way if isinstance(broker, Redis) else link._receiving.locked())
+        eventually(link._receiving.locked)
         sever(broker, line)
         thread.join(2)
         assert [type(error) for error in found] == [ConnectionLost]
