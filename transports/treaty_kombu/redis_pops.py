@@ -16,7 +16,7 @@ from treaty import ConnectionLost
 
 from .hearing import Hearing
 from .link import Whole
-from .redis_wire import Wire, pass_on
+from .redis_wire import SOON, Wire, pass_on
 from .settings import Settings
 
 #: The longest that one blocking pop lasts at the server: a dead connection shows when its answer is overdue.
@@ -25,8 +25,6 @@ POP: Final = 1.0
 _SHORTEST: Final = 0.001
 #: How often a reader looks up from the socket, in case nothing else tells it that the end was closed.
 _LOOK: Final = 0.25
-#: How long to wait for an answer that must be on its way.
-SOON: Final = 0.25
 
 
 class Pops:

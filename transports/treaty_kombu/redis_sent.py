@@ -22,8 +22,8 @@ from .settings import Settings
 #: A line looks so often whether the services that it sent to are still there, for so long after it last sent to one.
 ASK_EVERY: Final = 1.0
 _ASK_FOR: Final = 60.0
-#: How long a server is waited for that is there, however short the wait of who looks: to give up drops the connection.
-_ANSWER: Final = 0.25
+#: How long to wait at least for what is taken back: without the answer nobody knows what that was.
+_REMOVED: Final = 1.0
 #: How many waiting requests a line looks at in one go, and about how many bytes: they come here, and go back to say which.
 _SOME: Final = 100
 _BYTES: Final = 1_000_000
@@ -73,7 +73,7 @@ class Sent:
                 self._services = {service: at for service, at in self._services.items() if at > now - _ASK_FOR}
                 services = list(self._services)
                 look = (("EXISTS", presence(self._settings, service)) for service in services)
-                there = asking.ask(timeout, *look, least=_ANSWER)
+                there = asking.ask(timeout, *look)
                 for service, present in zip(services, there, strict=True):
                     if not present:
                         self._take_back(asking, self._settings.service_queue(service), timeout)
@@ -84,10 +84,10 @@ class Sent:
     def _take_back(self, asking: Wire, queue: str, timeout: float) -> None:
         """Remove what is ours from a list. With the turn, so that all of it was sent before we looked."""
         start, some, until = 0, 1, time.monotonic() + timeout
-        while items := asking.ask(timeout, ("LRANGE", queue, start, start + some - 1))[0]:
+        while items := asking.ask(timeout, ("LRANGE", queue, start, start + some - 1), least=_REMOVED)[0]:
             found = [(item, unpack(item, self._settings.max_frame)) for item in items]
             ours = [(item, arrived.frame) for item, arrived in found if arrived and arrived.reply_to == self._address]
-            removed = asking.ask(timeout, *(("LREM", queue, 1, item) for item, _ in ours))
+            removed = asking.ask(timeout, *(("LREM", queue, 1, item) for item, _ in ours), least=_REMOVED)
             # What is no longer there was taken by an inbox that has come just now.
             self.returned.extend(frame for (_, frame), count in zip(ours, removed, strict=True) if count)
             start += len(items) - sum(removed)

@@ -11,11 +11,15 @@ from typing import Any, Final
 
 from treaty import ConnectionLost, TransportError, Unavailable
 
-from .link import driver, log, readable, text
+from .link import Whole, driver, log, readable, text
 from .settings import Settings
 
-#: A command that was written is waited for at least this long, whatever the caller's timeout: it is on its way.
-_ANSWER: Final = 1.0
+#: How long to wait for an answer that must be on its way, whatever the caller's timeout.
+SOON: Final = 0.25
+#: An answer that is not there by then is late,
+_LATE: Final = 0.05
+#: and one that is not there by then is waited for no longer: whoever comes next gives the connection up.
+_OVERDUE: Final = 1.0
 #: And a new connection is given at least this long, instead of one that broke while idle.
 _LEAST: Final = 0.05
 _DRIVERS: Final = ("treaty", "kombu", "redis")
@@ -79,8 +83,15 @@ class Broker:
         self._driver.cycle.poller.close()
 
 
+class Overdue(ConnectionLost):
+    """The time was up before the answers came: the commands are on their way, and the connection stands for all we know."""
+
+
 class Wire:
-    """One connection: commands go out, answers come in, in order."""
+    """One connection: commands go out, answers come in, in order.
+
+    Answers that come too late for who asked are read, and thrown away, before the next command goes out.
+    """
 
     def __init__(self, connection: Any, refusal: type[Exception], settings: Settings) -> None:
         self._connection: Final = connection
@@ -90,11 +101,18 @@ class Wire:
         self._live = True
         self._closed = False
         self._took = 0.0  # how long the last answers were under way
+        self._asked_at = 0.0  # when the last commands were sent
+        self._owed = 0  # how many answers are still to come, whether or not anybody waits for them
 
     @property
     def live(self) -> bool:
         """Whether there is a connection, as far as anybody knows."""
         return self._live
+
+    @property
+    def prompt(self) -> bool:
+        """Whether there is a connection, and no answer that is late, as far as anybody knows."""
+        return self._live and (not self._owed or time.monotonic() < self._asked_at + _LATE)
 
     def connect(self, timeout: float) -> None:
         """Connect if there is no connection. Raises ``Unavailable``."""
@@ -117,6 +135,7 @@ class Wire:
     def drop(self) -> None:
         """Close the connection; an answer that nobody has read must not meet the next command."""
         self._live = False
+        self._owed = 0
         self._connection.disconnect()
 
     def close(self) -> None:
@@ -160,40 +179,81 @@ class Wire:
         except self._refusal as refusal:
             return refusal
 
-    def ask(self, timeout: float, *commands: tuple[str | bytes | int, ...], least: float = _ANSWER) -> list[Any]:
+    def ask(self, timeout: float, *commands: tuple[str | bytes | int, ...], least: float | None = None) -> list[Any]:
         """Send commands in one piece and wait for their answers.
 
         Args:
             timeout: seconds for connecting, if need be, and for the answers.
             commands: what to send.
-            least: seconds that the answers are waited for at least, since the commands are on their way.
+            least: seconds that the answers are waited for at least, since the commands are on their way. By default it
+                depends on how far the server has been.
 
         Raises:
-            Unavailable: not connected, or the server refused: nothing happened.
+            Unavailable: not connected, earlier answers are late, or the server refused: nothing happened.
+            Overdue: the time was up. They may be executed.
             ConnectionLost: they may have been executed.
         """
-        self.check_idle()
-        self.connect(timeout)
-        started = time.monotonic()
-        # A server that is far is no slower to answer than it was: to give it up would cost a connection each time.
-        deadline = started + max(timeout, least, min(2 * self._took, _ANSWER))
+        until = time.monotonic() + timeout
+        self._catch_up(until)
+        self.connect(until - time.monotonic())
+        if least is None:
+            least = max(SOON, min(2 * self._took, _OVERDUE))
+        return self._exchange(max(least, until - time.monotonic()), commands)
+
+    def check(self) -> None:
+        """Raise ``Unavailable`` if nothing can be asked without waiting first."""
+        self._catch_up(time.monotonic())
+        if not self._live:
+            raise Unavailable(f"not connected to {self._shown}, and there is no time to connect")
+
+    def _exchange(self, timeout: float, commands: tuple[tuple[str | bytes | int, ...], ...]) -> list[Any]:
+        answers: list[Any] = []
+        # Before they go out: whatever strikes from here on, no answer to them is taken for one to others.
+        self._asked_at, self._owed = time.monotonic(), len(commands)
         try:
-            self.write(*commands)
-            answers = []
-            for _ in commands:
-                if not self.ready(max(0.0, deadline - time.monotonic())):
-                    raise TimeoutError("no answer in time")  # noqa: TRY301 - handled like the driver's own
-                answers.append(self.read())
+            with Whole(lambda _: self.drop()):
+                self.write(*commands)
+            self._read_owed(self._asked_at + timeout, answers)
         except Exception as error:
             raise self.lost(error) from error
-        except BaseException:
-            self.drop()  # an answer that nobody has read must not meet the next command
-            raise
-        self._took = time.monotonic() - started
+        if self._owed and timeout >= _OVERDUE:
+            raise self.lost(TimeoutError("no answer in time"))
+        if self._owed:
+            raise Overdue(f"{self._shown} has not answered in {timeout:.3g} seconds")
+        self._took = time.monotonic() - self._asked_at
         for answer in answers:
             if isinstance(answer, Exception):
                 raise Unavailable(f"{self._shown} refused: {text(answer)}") from answer
         return answers
+
+    def _catch_up(self, deadline: float) -> None:
+        """Read the answers that are still to come, so that the next ones are to the next commands.
+
+        Raises:
+            Unavailable: they may come yet.
+        """
+        if not self._owed:
+            self.check_idle()
+            return
+        overdue = self._asked_at + _OVERDUE
+        try:
+            self._read_owed(min(deadline, overdue), [])
+        except Exception as error:
+            pass_on(error)
+            log.debug("a connection to %s broke: %s", self._shown, text(error))
+            self.drop()
+        if self._owed and time.monotonic() < overdue:
+            raise Unavailable(f"{self._shown} has yet to answer what it was asked before")
+        if self._owed:
+            log.debug("a connection to %s is given up: it does not answer", self._shown)
+            self.drop()
+
+    def _read_owed(self, deadline: float, answers: list[Any]) -> None:
+        """Read what is still to come until the deadline. Raises whatever the driver raises."""
+        with Whole(lambda _: self.drop()):
+            while self._owed and self.ready(max(0.0, deadline - time.monotonic())):
+                answers.append(self.read())
+                self._owed -= 1
 
     def check_idle(self) -> None:
         """Notice that the server hung up since the last command, before the next one is lost with the connection."""

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import psutil
 import pytest
 
-from treaty import ClosedError, ConnectionLost, Transport, TransportError, Unavailable
+from treaty import Client, ClosedError, ConnectionLost, DeadlineExceeded, Transport, TransportError, Unavailable
 from treaty_contracts.relay import Relay
-from treaty_kombu.redis_wire import Broker
+from treaty_kombu.redis_sent import ASK_EVERY
+from treaty_kombu.redis_wire import Broker, Overdue
 from treaty_kombu.settings import read_url
 
-from .load import TIMEOUT, under_load
-from .outside import Redis, connected, echo, eventually, sever
+from .load import TIMEOUT, Echo, under_load
+from .outside import Redis, connected, echo, eventually, seconds, sever
 from .servers import OwnRedis
 
 
@@ -65,6 +68,114 @@ def test_who_was_in_a_hurry_leaves_no_hurry_behind(redis_broker: Redis, prefix: 
     finally:
         broker.close()
         relay.close()
+
+
+@pytest.fixture
+def relay(redis_broker: Redis) -> Iterator[Relay]:
+    settings = read_url(redis_broker.url)
+    with closing(Relay((settings.host, settings.port))) as made:
+        yield made
+
+
+def through(relay: Relay, url: str) -> str:
+    return url.replace(f":{read_url(url).port}", f":{relay.address[1]}")
+
+
+def test_a_server_that_stands_still_holds_up_no_send_and_costs_no_connection(
+    redis_broker: Redis, relay: Relay, make: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("treaty_kombu.redis_wire._OVERDUE", 30.0)
+    with (
+        make(redis_broker.url).serve("echo") as inbox,
+        connected(make(through(relay, redis_broker.url)).dial()) as line,
+    ):
+        line.send("echo", b"before", 5)
+        asking: Any = line.link._asking  # type: ignore[attr-defined]
+        connection = asking._connection._sock
+        relay.stall()
+        assert seconds(lambda: line.send("echo", b"on its way", 0)) < 1  # at least for all that anybody knows
+        assert seconds(lambda: line.send("echo", b"not sent", 0), Unavailable) < 0.2
+        with pytest.raises(Unavailable, match="yet to answer"):
+            line.send("echo", b"not sent either", 0.1)
+        relay.resume()
+        line.send("echo", b"after", 5)
+        for frame in (b"before", b"on its way", b"after"):
+            delivery = inbox.receive(5)
+            assert delivery is not None
+            assert delivery.frame == frame
+            delivery.settle()
+        assert asking._connection._sock is connection
+
+
+def test_what_went_where_nobody_serves_comes_back_from_a_server_that_stood_still(
+    redis_broker: Redis, relay: Relay, make: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("treaty_kombu.redis_wire._OVERDUE", 30.0)
+    with connected(make(through(relay, redis_broker.url)).dial()) as line:
+        relay.stall()
+        line.send("nobody", b"on its way", 0)
+        relay.resume()
+        with pytest.raises(Unavailable) as caught:
+            line.receive(3 * ASK_EVERY)
+        assert caught.value.frame == b"on its way"
+
+
+def test_late_answers_are_to_no_other_question(
+    redis_broker: Redis, relay: Relay, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = read_url(redis_broker.url, prefix=prefix)
+    with closing(Broker(replace(settings, port=int(relay.address[1])), 5)) as broker:
+        wire = broker.wire(5)
+        monkeypatch.setattr("treaty_kombu.redis_wire._OVERDUE", 30.0)
+        relay.stall()
+        with pytest.raises(Overdue, match="has not answered"):
+            wire.ask(0, ("ECHO", "a"), ("ECHO", "b"))
+        with pytest.raises(Unavailable):
+            wire.ask(0.05, ("ECHO", "c"))
+        with pytest.raises(Unavailable):
+            wire.check()
+        relay.resume()
+        assert wire.ask(5, ("ECHO", "d")) == [b"d"]
+        relay.stall()
+        with pytest.raises(Overdue):
+            wire.ask(0, ("ECHO", "e"))
+        relay.cut()
+        relay.resume()
+        relay.mend()
+        assert wire.ask(5, ("ECHO", "f")) == [b"f"]
+        monkeypatch.setattr("treaty_kombu.redis_wire._OVERDUE", 0.3)
+        relay.stall()
+        with pytest.raises(Overdue):
+            wire.ask(0, ("ECHO", "g"))
+        resuming = threading.Timer(0.5, relay.resume)
+        resuming.start()
+        # The old connection is given up meanwhile; the new one has its first answer when the server goes on.
+        assert wire.ask(10, ("ECHO", "h")) == [b"h"]
+        resuming.join()
+
+
+def test_an_event_loop_goes_on_while_the_server_stands_still(redis_broker: Redis, relay: Relay, prefix: str) -> None:
+    secret = "a secret of these tests, long enough"
+    near, far = (f"{url}?prefix={prefix}" for url in (redis_broker.url, through(relay, redis_broker.url)))
+
+    async def use(client: Client) -> tuple[float, list[object]]:
+        await client.send("echo.echo", {"text": "hi"}, timeout=10)
+        relay.stall()
+        started = time.monotonic()
+        calls = [client.send("echo.echo", {"text": "hi"}, timeout=1.0) for _ in range(20)]
+        took = time.monotonic() - started
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+        relay.resume()
+        return took, ends
+
+    with (
+        Echo(near, secret=secret) as service,
+        Client(far, secret=secret) as client,
+    ):
+        assert service.serving
+        took, ends = asyncio.run(use(client))
+        assert took < 0.8, took  # once, the time that an answer is given
+        assert {type(end) for end in ends} <= {DeadlineExceeded, Unavailable}
 
 
 def test_an_end_holds_two_connections(redis_broker: Redis, make: Callable[..., Transport]) -> None:
