@@ -23,8 +23,6 @@ from .settings import Settings
 
 #: How long another thread's write may keep ``send`` waiting when its timeout is 0.
 _TURN: Final = 0.05
-#: How long a step of connecting takes at most in which nobody waits for it but those who wait for answers.
-_STEP: Final = 1.0
 #: How long a broker has to notice that the last connection is gone, which owned the queue that this one is to own.
 _NOTICING: Final = 0.3
 #: How many frames may wait for a reader, and how many requests for the broker's confirmation.
@@ -61,7 +59,7 @@ class AmqpLink(Link):
         self._waker = Waker()
         self._polled: tuple[Wire, int, select.poll] | None = None  # which wire, and what waits for it
         self._pulse: Pulse | None = None
-        self._redial = Redial(self._connect_again, self._waker.set)
+        self._redial = Redial(settings.shown, self._connect_again, self._waker.set)
 
     # ---- connecting and losing -----------------------------------------------------------------------------------
 
@@ -82,8 +80,6 @@ class AmqpLink(Link):
             return self._wire
         if self._closing:
             raise ClosedError("closed while connecting")
-        if timeout <= 0:
-            raise Unavailable(f"not connected to {self.settings.shown}, and there is no time to connect")
         try:
             wire = self._make(timeout)
         except Exception as error:
@@ -149,14 +145,19 @@ class AmqpLink(Link):
     # ---- sending -------------------------------------------------------------------------------------------------
 
     def send(self, service: str, frame: bytes, timeout: float) -> None:
-        queue = self.settings.service_queue(service)
-        deadline = time.monotonic() + timeout
-        with self._turn(timeout):
+        deadline, address = time.monotonic() + timeout, self.address
+        while self._wire is None or not self._sent(service, frame, address, deadline):
+            self._redial.reach(deadline)
+
+    def _sent(self, service: str, frame: bytes, address: str, deadline: float) -> bool:
+        """Send on the connection that there is. Whether there is one."""
+        with self._turn(deadline - time.monotonic()):
             with suppress(Exception):  # a loss is told by receive
                 self._catch_up()
             self._hearing.wait(deadline)
-            address = self.address
-            wire = self._connect(max(0.0, deadline - time.monotonic()))
+            wire = self._wire
+            if wire is None:
+                return False
             if self.address != address:
                 raise Unavailable(
                     f"not sent: its answer would go where nobody reads since {self.settings.shown} was lost"
@@ -168,11 +169,12 @@ class AmqpLink(Link):
             self._hearing.sent()
             try:
                 with Whole(self._spoil):
-                    wire.request(queue, frame, address)
+                    wire.request(self.settings.service_queue(service), frame, address)
             except Exception as error:
                 raise self._broken(error) from error
         if self._inflow:  # the driver reads before it writes, so the socket will not wake the reader for these
             self._waker.set()
+        return True
 
     def reply(self, address: str, frame: bytes) -> None:
         with self._turn(self.settings.io_timeout):
@@ -296,10 +298,8 @@ class AmqpLink(Link):
         self._waker.wait(min(self._redial.begin(), timeout))
 
     def _connect_again(self) -> None:
-        # Whoever sends has to wait for it, and connects with as much time as they have: do not keep them for long.
-        limit = min(self.settings.connect_timeout, _STEP if self.role.kind == "replies" else LONGEST)
-        with self._turn(limit):
-            self._connect(limit)
+        with self._turn(self.settings.connect_timeout):
+            self._connect(self.settings.connect_timeout)
 
     def settle(self, arrived: Arrived, accepted: bool) -> None:
         if self.role.kind != "feed":

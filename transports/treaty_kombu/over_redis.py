@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Final
+from typing import Final, TypeVar
 
 from treaty import ClosedError, ConnectionLost, Guarantees, TransportError, Unavailable
 
@@ -23,6 +24,8 @@ from .redis_presence import KEPT_FOR, PRESENT_FOR, Presence, presence
 from .redis_sent import ASK_EVERY, Sent
 from .redis_wire import SOON, Broker, Overdue, Wire
 from .settings import Settings
+
+_T = TypeVar("_T")
 
 #: How long another thread's command may keep ``send`` waiting when its timeout is 0.
 _TURN: Final = 0.05
@@ -61,9 +64,11 @@ class RedisLink(Link):
         self._places = threading.Condition(self._settling)
         self._unsettled = 0
         self._closing = False
-        self._sent = Sent(settings, self.address, self._turn)
+        self._sent = Sent(settings, self.address, self._turn_if_connected)
         self._presence = Presence(presence(settings, role.name), self._source, self.token, self._turn)
-        self._redial = Redial(self._connect_again, self._look_again)
+        # Who sends and who receives have a connection each, and wait for theirs.
+        self._redial = Redial(settings.shown, self._connect_again, self._look_again)
+        self._redial_to_ask = Redial(settings.shown, self._connect_to_ask, self._look_again)
 
     # ---- connecting ----------------------------------------------------------------------------------------------
 
@@ -76,16 +81,27 @@ class RedisLink(Link):
 
     def _turn(self, timeout: float) -> AbstractContextManager[Wire]:
         """The connection for commands, for as long as the lock is held; made if there is none."""
+        return self._held(timeout, lambda: self._connected(timeout))
+
+    def _turn_if_connected(self, timeout: float) -> AbstractContextManager[Wire]:
+        """The same; ``Unavailable`` if there is none, and made for who comes later."""
+        return self._held(timeout, self._standing)
+
+    def _held(self, timeout: float, then: Callable[[], _T]) -> AbstractContextManager[_T]:
         # Who waits for a server that may not come back keeps the turn for longer than anybody without time should wait.
         least = _TURN if self._asking is not None and self._asking.prompt else 0.0
-        return Held(self._lock, max(timeout, least), self.settings.shown, lambda: self._connected(timeout))
+        return Held(self._lock, max(timeout, least), self.settings.shown, then)
+
+    def _standing(self) -> Wire:
+        if self._asking is None or not self._asking.stands(time.monotonic()):
+            self._redial_to_ask.begin()
+            raise Unavailable(f"not connected to {self.settings.shown}")
+        return self._asking
 
     def _connected(self, timeout: float) -> Wire:
         if self._asking is None:
             if self._closing:
                 raise ClosedError("closed while connecting")
-            if timeout <= 0:
-                raise Unavailable(f"not connected to {self.settings.shown}, and there is no time to connect")
             self._broker = self._broker or Broker(self.settings, timeout)
             if self._pops is None and self._source:
                 self._pops = self._make_pops(self._broker.wire(timeout))
@@ -112,15 +128,25 @@ class RedisLink(Link):
     def send(self, service: str, frame: bytes, timeout: float) -> None:
         message = pack(frame, "", self.settings.service_queue(service), self.address)
         deadline = time.monotonic() + timeout
-        with self._turn(timeout) as asking:
-            if timeout <= 0:
-                asking.check()
+        while (
+            (asking := self._asking) is None
+            or not asking.live
+            or not self._put_if_connected(service, message, deadline)
+        ):
+            self._redial_to_ask.reach(deadline)
+
+    def _put_if_connected(self, service: str, message: bytes, deadline: float) -> bool:
+        """Send on the connection that there is. Whether there is one."""
+        with self._held(deadline - time.monotonic(), lambda: self._asking) as asking:
+            if asking is None or not asking.stands(deadline):
+                return False
             # Or whoever reads next would take an end that came before for a loss of what is sent here.
             if self._pops is not None and not self._receiving.locked() and not self._pops.stands():
                 self._look_again()  # who has come in just now may wait for a connection, and is to hear of it
             self._hearing.wait(deadline)
             self._hearing.sent()
             self._put(asking, service, message, max(0.0, deadline - time.monotonic()))
+        return True
 
     def _put(self, asking: Wire, service: str, message: bytes, timeout: float) -> None:
         queue = self.settings.service_queue(service)
@@ -220,6 +246,14 @@ class RedisLink(Link):
             if self._closing:  # whoever closes may not have waited for this
                 self._clear_up()
 
+    def _connect_to_ask(self) -> None:
+        try:
+            with self._turn(self.settings.connect_timeout) as asking:
+                asking.connect(self.settings.connect_timeout)
+        finally:
+            if self._closing:
+                self._clear_up()
+
     def _look_again(self) -> None:
         with self._settling:
             self._places.notify_all()
@@ -275,12 +309,17 @@ class RedisLink(Link):
             self._closing = True
             self._places.notify_all()
         self._presence.end()
-        self._redial.stop()
-        if not self._redial.trying:
+        for redial in (self._redial, self._redial_to_ask):
+            redial.stop(patience=0.5)
+        if not self._connecting:
             self._take_leave()
         self._presence.stop()
-        if not self._redial.trying:
+        if not self._connecting:
             self._clear_up()
+
+    @property
+    def _connecting(self) -> bool:
+        return self._redial.trying or self._redial_to_ask.trying
 
     def _take_leave(self) -> None:
         with self._lock:  # a connection that is being made is waited for, or it would stay behind

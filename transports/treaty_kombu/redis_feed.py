@@ -35,7 +35,7 @@ class RedisFeed(Link):
         self._pubsub: Any = None
         self._heard_at = self._asked_at = 0.0
         self._news = threading.Event()  # an attempt to connect has ended, or the end is closed
-        self._redial = Redial(self._connect_again, self._news.set)
+        self._redial = Redial(settings.shown, self._connect_again, self._news.set)
 
     def open(self) -> None:
         self._subscribe(self.settings.connect_timeout)

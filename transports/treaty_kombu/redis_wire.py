@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import ssl
 import time
+from functools import cache
 from typing import Any, Final
+
+import redis
 
 from treaty import ConnectionLost, TransportError, Unavailable
 
@@ -23,6 +26,24 @@ _OVERDUE: Final = 1.0
 #: And a new connection is given at least this long, instead of one that broke while idle.
 _LEAST: Final = 0.05
 _DRIVERS: Final = ("treaty", "kombu", "redis")
+#: What a connection is to say of itself: nothing, by the name that this driver has for it.
+_SILENCE: Final = {"driver_info": None} if hasattr(redis, "DriverInfo") else {"lib_name": None, "lib_version": None}
+
+
+class _Silent:
+    """A connection that begins with what has to be said. The driver would look up its own version on the disk each time,
+    and tell it to the server in two more round trips.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **_SILENCE, **options)
+
+
+@cache
+def _silent(channel: Any) -> Any:
+    """The channel of kombu, with connections of this kind."""
+    ways = {name: getattr(channel, name) for name in ("connection_class", "connection_class_ssl")}
+    return type("Channel", (channel,), {name: type(way.__name__, (_Silent, way), {}) for name, way in ways.items()})
 
 
 class Broker:
@@ -54,6 +75,7 @@ class Broker:
                     "socket_keepalive": True,
                 },
             )
+            self._driver.Channel = _silent(self._driver.Channel)
             self._driver.establish_connection()
             self.channel: Final[Any] = self._driver.create_channel(self._driver)
         except Exception as error:
@@ -200,11 +222,10 @@ class Wire:
             least = max(SOON, min(2 * self._took, _OVERDUE))
         return self._exchange(max(least, until - time.monotonic()), commands)
 
-    def check(self) -> None:
-        """Raise ``Unavailable`` if nothing can be asked without waiting first."""
-        self._catch_up(time.monotonic())
-        if not self._live:
-            raise Unavailable(f"not connected to {self._shown}, and there is no time to connect")
+    def stands(self, deadline: float) -> bool:
+        """Whether there is a connection, and nothing to wait for before the next command. Raises ``Unavailable``: there is."""
+        self._catch_up(deadline)
+        return self._live
 
     def _exchange(self, timeout: float, commands: tuple[tuple[str | bytes | int, ...], ...]) -> list[Any]:
         answers: list[Any] = []

@@ -282,6 +282,30 @@ def test_who_receives_in_slices_connects_to_a_far_broker_again(broker: Any, make
         eventually(partial(heard, feed.receive, lambda: transport.publish("news", b"x")), 10)
 
 
+def test_a_far_broker_holds_up_no_send_beyond_its_timeout_and_is_reached(
+    broker: Any, make: Callable[..., Transport]
+) -> None:
+    """Connecting takes more answers than a short timeout has room for, each of which comes in time."""
+    settings = read_url(broker.url)
+    with (
+        make(broker.url).serve("echo") as inbox,
+        closing(Far((settings.host, settings.port), 0.15)) as far,
+        make(broker.url.replace(f":{settings.port}", f":{far.port}")) as transport,
+        transport.dial() as line,
+    ):
+        for _ in range(3):  # all of them wait for the same attempt
+            assert seconds(lambda: line.send("echo", b"early", 0.2), Unavailable) < 1.0
+
+        def reached() -> bool:
+            with suppress(Unavailable):
+                line.send("echo", b"x", 0.5)
+                return True
+            return False
+
+        eventually(reached, within=10)
+        eventually(lambda: (delivery := inbox.receive(0.1)) is not None and delivery.frame == b"x", within=5)
+
+
 def test_a_reader_inside_notices_at_once(broker: Any, make: Callable[..., Transport]) -> None:
     transport = make(broker.url)
     with connected(transport.dial()) as line:

@@ -133,7 +133,7 @@ def test_late_answers_are_to_no_other_question(
         with pytest.raises(Unavailable):
             wire.ask(0.05, ("ECHO", "c"))
         with pytest.raises(Unavailable):
-            wire.check()
+            wire.stands(time.monotonic())
         relay.resume()
         assert wire.ask(5, ("ECHO", "d")) == [b"d"]
         relay.stall()
