@@ -178,7 +178,11 @@ class Client(Resource):
             except Unavailable as error:  # too many are open
                 pending.settle(error)
             else:
-                switchboard.deliver_soon(pending, outgoing)
+                try:
+                    switchboard.deliver_soon(pending, outgoing)
+                except BaseException:
+                    pending.give_up()  # Ctrl-C, or the handler of another signal: nobody has it
+                    raise
             return pending
         split_target(target)
         until = time.monotonic() + limit

@@ -27,18 +27,33 @@ class Finish:
         self._lock = threading.Lock()
         self._begun = False
         self._worker: Worker | None = None
+        self._failure: BaseException | None = None
 
     def __call__(self, work: Callable[[], None]) -> None:
         """Do it, unless that was begun. Only the main thread waits for what another thread does here."""
         if threading.current_thread() is not threading.main_thread():
             self._once(work)
             return
-        self._worker = self._worker or Worker("treaty-close", lambda: self._once(work))
+        self._worker = self._worker or Worker("treaty-close", lambda: self._keep_failure(work))
         try:
             self._worker.start()
         except RuntimeError:  # there can be no more threads
             self._once(work)
         else:
+            self._worker.join()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def _keep_failure(self, work: Callable[[], None]) -> None:
+        try:
+            self._once(work)
+        except BaseException as raised:  # for who waits
+            self._failure = raised
+
+    def wait(self) -> None:
+        """Wait for the rest, where a thread of its own does it, unless this is the one."""
+        if self._worker is not None:
             self._worker.join()
 
     def _once(self, work: Callable[[], None]) -> None:

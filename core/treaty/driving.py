@@ -160,13 +160,21 @@ class Worker:
         return self._thread is not None
 
     def start(self) -> None:
-        """Start the thread, unless it was started before."""
+        """Start the thread, unless it was started before. Where a signal's handler interrupts this, it may run or not; the
+        next call sees to it that one runs.
+        """
         if self._thread is None:
             with self._lock:
                 if self._thread is None:
-                    thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                    thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                     thread.start()
                     self._thread = thread
+
+    def _run(self) -> None:
+        with self._lock:  # whoever starts it holds this until it is known
+            self._thread = self._thread or threading.current_thread()
+        if self.own_thread:
+            self._work()
 
     @property
     def own_thread(self) -> bool:

@@ -14,7 +14,7 @@ from collections import deque
 from typing import Any, ClassVar, Final, Self
 
 from treaty.client import Client, check_count
-from treaty.driving import present
+from treaty.driving import WakeUp, present
 from treaty.engine import SKEW_MS, Answerer
 from treaty.errors import ConfigurationError, ForkedError, InvalidSecret, TreatyError
 from treaty.guard import CAPACITY, Guard
@@ -29,6 +29,8 @@ from treaty.transport import Transport, check_name, open_transport
 
 #: Seconds that running handlers have to finish when a service stops.
 DRAIN: Final = 20.0
+#: How often who runs a service looks up, whatever wakes it, in seconds.
+_LOOK: Final = 0.5
 _LOG: Final = logger("treaty.service")
 
 
@@ -88,7 +90,8 @@ class Service:
         #: Why the service had to stop by itself.
         self._failure: TreatyError | None = None
         self._running: Serving | None = None
-        self._stopped = threading.Event()
+        self._over = False  # nobody serves any more, for who runs the service
+        self._news = WakeUp()
         self._client_lock = threading.Lock()
         self._client: Client | None = None
         self._started_at = 0.0
@@ -162,12 +165,12 @@ class Service:
         # and pings are then heard while every handler is busy.
         reads_ahead = not self._transport.guarantees.competing_workers
         capacity = self._concurrency + (BACKLOG if reads_ahead else 0)
-        self._stopped.clear()
+        self._over = False
         self._torn_down = False
         self.setup()
         if self._unwanted:
             self.teardown()
-            self._stopped.set()
+            self._end_run()
             return
         try:
             inbox = self._transport.serve(self.name, capacity)
@@ -241,7 +244,7 @@ class Service:
         if self._owned:
             self._transport.close()
         self._half_stopped = False
-        self._stopped.set()
+        self._end_run()
 
     def run(self) -> None:
         """Serve until SIGTERM, Ctrl-C or :meth:`stop`; then drain. A second signal ends the drain at once.
@@ -256,7 +259,8 @@ class Service:
         if threading.current_thread() is threading.main_thread():
             self._await_end()
         else:
-            self._stopped.wait()
+            while not self._over:
+                self._news.sleep(_LOOK)
         failure = self._failure
         if failure is not None:
             self.stop()
@@ -265,18 +269,17 @@ class Service:
     def _await_end(self) -> None:
         """Wait for a signal or a stop, and see the service stopped."""
         signals: deque[int] = deque()
-        arrived = threading.Event()
 
         def note(number: int, _: object) -> None:
             signals.append(number)
-            arrived.set()
+            self._news.wake()
             if len(signals) > 1 and self._running is not None:
                 self._running.hurry()
 
         with listening(note, signal.SIGTERM, signal.SIGINT):
             _LOG.info("%s: serving", self.name)
-            while not arrived.is_set() and not self._stopped.is_set():
-                arrived.wait(0.5)
+            while not signals and not self._over:
+                self._news.sleep(_LOOK)
             _LOG.info("%s: stopping", self.name)
             self.stop()
 
@@ -322,12 +325,16 @@ class Service:
         """List the methods."""
         return self._table.describe()
 
+    def _end_run(self) -> None:
+        self._over = True
+        self._news.wake()
+
     def _serving_failed(self, failure: TreatyError) -> None:
         self._failure = failure
         try:
             threading.Thread(target=self.stop, name="treaty-service-stop").start()
         except RuntimeError:  # there can be no more threads: whoever runs the service stops it
-            self._stopped.set()
+            self._end_run()
             raise
 
     def _nested_client(self) -> Client:

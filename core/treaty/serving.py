@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from treaty.children import end_child
+from treaty.closing import Finish
 from treaty.coroutines import LoopThread
 from treaty.driving import SERVING_UNTIL, WakeUp, present
 from treaty.engine import Answer, Answerer, Run, Stop
@@ -86,18 +88,17 @@ class Serving:
         self._failed = failed
         self._reception = Reception(inbox, counts=concurrency > 1)
         self._client = client
-        self._concurrency = concurrency
-        self._reads_ahead = reads_ahead
+        self._concurrency, self._reads_ahead = concurrency, reads_ahead
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._places: Places[Job] = Places(concurrency, BACKLOG)
         self._jobs: dict[str, Job] = {}
-        self._stopping = False
-        self._hurried = threading.Event()
+        self._stopping = self._hurried = self._parked = False
+        self._drained_by = inf  # until when running handlers are waited for
+        self._end_all = Finish()
         self._threads: list[threading.Thread] = []
         self._workers = 1
         self._left_at = 0.0
-        self._parked = False
         self._stand_in_wake = WakeUp()
         self._loop = LoopThread("treaty-service-loop")
         self._spawn(self._work, "treaty-service-1")
@@ -112,13 +113,17 @@ class Serving:
 
     def hurry(self) -> None:
         """End a drain at once."""
-        self._hurried.set()
+        self._hurried = True
         with self._lock:
             self._changed.notify_all()
 
     def stop(self, drain: float) -> None:
         """Take no new requests, give running handlers ``drain`` seconds, answer what is left, and close the inbox."""
-        until = time.monotonic() + drain
+        self._drained_by = min(self._drained_by, time.monotonic() + drain)
+        self._end_all(self._stop)
+        self._end_all.wait()
+
+    def _stop(self) -> None:
         with self._lock:
             self._stopping = True
         for job in self._places.end():
@@ -128,8 +133,8 @@ class Serving:
             for delivery in self._reception.rest() if self._reads_ahead else ():
                 self._take_in(delivery)
             with self._lock:
-                left = until - time.monotonic()
-                if not self._jobs or self._hurried.is_set() or left <= 0:
+                left = self._drained_by - time.monotonic()
+                if not self._jobs or self._hurried or left <= 0:
                     abandoned = list(self._jobs.values())
                     break
                 self._changed.wait(min(left, _SLICE))
@@ -361,10 +366,8 @@ class Serving:
         """A handler has returned or raised."""
         if self._reception.foreign:
             end_child(raised)  # it has forked
-        if raised is None:
-            self._finish(job, partial(result, self.answerer, job, value))
-        else:
-            self._finish(job, partial(failure, self.answerer, job, raised, note(job, raised)))
+        failed = None if raised is None else partial(failure, self.answerer, job, raised, note(job, raised))
+        self._finish(job, failed or partial(result, self.answerer, job, value))
 
     def _finish(self, job: Job, write: Callable[[], bytes | None] | None) -> None:
         """End a job, once: send the answer if somebody still waits for it, and give its place at the inbox free."""

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
-from treaty.closing import end_if_lost
+from treaty.closing import Finish, end_if_lost
 from treaty.driving import check_callback, present
 from treaty.errors import ClosedError, TransportError
 from treaty.logs import logger
@@ -65,6 +65,7 @@ class Subscription(Resource):
         self._waiters: list[Callable[[], None]] = []
         self._inbox: Inbox = transport.subscribe(self._listener.channel)
         self._keeper = keeper
+        self._finish = Finish()
         # The thread does not refer to the subscription while it waits, or that would never be collected.
         self._thread = threading.Thread(
             target=_work,
@@ -146,7 +147,7 @@ class Subscription(Resource):
         self._keeper = None
         if self.foreign:
             return
-        self._inbox.close()
+        self._finish(self._inbox.close)
         self._notify()
         if self._thread is not threading.current_thread():
             self._thread.join()

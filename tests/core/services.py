@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import time
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -226,3 +227,11 @@ class Broken(MemoryTransport):
 
         line.receive = fail_first  # type: ignore[method-assign]
         return line
+
+
+def await_end(service: Service) -> None:
+    """Wait until a service serves no more."""
+    until = time.monotonic() + LIMIT
+    while not service._over:
+        assert time.monotonic() < until, f"{service} serves on"
+        service._news.sleep(0.05)

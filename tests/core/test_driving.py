@@ -125,3 +125,32 @@ def test_an_errand_that_is_asked_for_after_the_end_is_done_at_once_and_leaves_no
     errands.add(lambda: done.append(threading.current_thread().name))
     assert done == [threading.current_thread().name]
     assert not errands.started
+
+
+def test_a_start_that_is_interrupted_leaves_one_thread_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, gate, ran = threading.Thread.start, threading.Event(), []
+
+    def begin_and_strike(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    def work() -> None:
+        ran.append(threading.current_thread())
+        assert gate.wait(LIMIT)
+
+    before = threading.active_count()
+    for _ in range(20):
+        worker = Worker("a-worker", work)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(threading.Thread, "start", begin_and_strike)
+            worker.start()
+        worker.start()
+        worker.start()
+        gate.set()
+        worker.join()
+        gate.clear()
+        assert len(ran) == 1
+        ran.clear()
+    until = time.monotonic() + LIMIT
+    while threading.active_count() > before:
+        assert time.monotonic() < until

@@ -42,7 +42,7 @@ from treaty import (
 from treaty_memory import MemoryTransport
 
 from .conftest import SECRET, Room
-from .services import LIMIT, Relay, Slow
+from .services import LIMIT, Relay, Slow, await_end
 
 
 def test_starting_twice_and_stopping_twice_does_nothing(room: Room) -> None:
@@ -350,7 +350,7 @@ class Quitter(Slow):
 def test_a_handler_may_stop_its_own_service(either_room: Room, method: str) -> None:
     service = either_room.serve(Quitter, drain=1)
     assert either_room.client(timeout=2).call(method) == "bye"
-    assert service._stopped.wait(LIMIT)
+    await_end(service)
     assert not service.serving
 
 
@@ -393,7 +393,7 @@ def test_run_serves_until_it_is_stopped_from_another_thread(room: Room) -> None:
     runner.start()
     assert started.wait(LIMIT)
     service.stop()
-    while not service._stopped.is_set():
+    while not service._over:
         service.stop()
     runner.join(LIMIT)
     assert not runner.is_alive()
@@ -581,7 +581,7 @@ def test_a_service_whose_transport_was_closed_finishes_its_handlers(either_room:
     with pytest.raises(TreatyError):
         pending.result()
     service.gate.open()
-    assert service._stopped.wait(LIMIT)
+    await_end(service)
     assert not service.serving
 
 

@@ -53,7 +53,7 @@ class AmqpLink(Link):
         self._lock = threading.RLock()  # guards the wire
         self._wire: Wire | None = None
         self._inflow = Inflow()
-        self._closing = False
+        self._closing = self._closed = False
         self._receiving = threading.Lock()  # held while somebody is inside receive
         self._hearing = Hearing(self._lock, self._receiving)
         self._waker = Waker()
@@ -345,7 +345,8 @@ class AmqpLink(Link):
     # ---- the end -------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        if self._closing:
+        # Not once it was begun: where it was interrupted, the next one goes on.
+        if self._closed:
             return
         self._closing = True
         self._waker.set()
@@ -356,24 +357,36 @@ class AmqpLink(Link):
         # The reader has been woken; its descriptors go when it has gone. It cannot be this very thread.
         if self._receiving.acquire(timeout=self.settings.connect_timeout + 1):
             self._receiving.release()
-        self._waker.close()
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._waker.close()
 
     def _hang_up(self) -> None:
-        polite = self._lock.acquire(timeout=1.0)
-        if not polite:
-            if self._redial.trying:
-                return  # there is no wire, and one that comes of it is dropped there
-            if self._wire is not None:
-                self._wire.interrupt()
-            self._lock.acquire()
-        wire, self._wire = self._wire, None
+        try:
+            with self._turn(1.0):
+                self._end_wire(polite=True)
+            return
+        except Unavailable as error:
+            log.debug("closing: %s", error)
+        if self._redial.trying:
+            return  # there is no wire, and one that comes of it is dropped there
+        wire = self._wire
         if wire is not None:
-            wire.end(polite=polite)
-        self._lock.release()
+            wire.interrupt()
+        with self._lock:
+            self._end_wire(polite=False)
+
+    def _end_wire(self, *, polite: bool) -> None:
+        wire = self._wire
+        if wire is not None:
+            with Whole(lambda _: wire.kill()):
+                wire.end(polite=polite)
+            self._wire = None  # not before: whoever interrupts this may leave the rest to the next one
 
     def abandon(self) -> None:
         if not self._closing:
-            self._closing = True
+            self._closing = self._closed = True
             if self._wire is not None:
                 self._wire.abandon()
             self._waker.abandon()

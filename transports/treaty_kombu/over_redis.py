@@ -63,7 +63,7 @@ class RedisLink(Link):
         self._settling = threading.RLock()  # guards the two below
         self._places = threading.Condition(self._settling)
         self._unsettled = 0
-        self._closing = False
+        self._closing = self._closed = False
         self._sent = Sent(settings, self.address, self._turn_if_connected)
         self._presence = Presence(presence(settings, role.name), self._source, self.token, self._turn)
         # Who sends and who receives have a connection each, and wait for theirs.
@@ -161,8 +161,8 @@ class RedisLink(Link):
         if present:
             return
         try:
-            (removed,) = asking.ask(timeout, ("LREM", queue, 1, message))
-        except Unavailable as error:
+            (removed,) = asking.ask(timeout, ("LREM", queue, 1, message), least=SOON)
+        except (Unavailable, Overdue) as error:
             raise ConnectionLost(f"the request could not be taken back: {error}") from error
         if removed:
             raise Unavailable(f"nobody serves {service!r} on {self.settings.shown}")
@@ -303,9 +303,10 @@ class RedisLink(Link):
     # ---- the end -------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
+        # Not once it was begun: where it was interrupted, the next one goes on.
+        if self._closed:
+            return
         with self._settling:
-            if self._closing:
-                return
             self._closing = True
             self._places.notify_all()
         self._presence.end()
@@ -316,6 +317,7 @@ class RedisLink(Link):
         self._presence.stop()
         if not self._connecting:
             self._clear_up()
+        self._closed = True
 
     @property
     def _connecting(self) -> bool:

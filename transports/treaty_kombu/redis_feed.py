@@ -30,7 +30,7 @@ class RedisFeed(Link):
         self._topic = f"/{settings.path}.{settings.channel_exchange(role.name)}"
         self._wake = settings.own_name("wake", self.token)
         self._receiving = threading.Lock()  # held while somebody is inside receive, or closes
-        self._closing = False
+        self._closing = self._closed = False
         self._broker: Broker | None = None
         self._pubsub: Any = None
         self._heard_at = self._asked_at = 0.0
@@ -127,7 +127,7 @@ class RedisFeed(Link):
         raise NotImplementedError  # a subscription is never asked to
 
     def close(self) -> None:
-        if self._closing:
+        if self._closed:
             return
         self._closing = True
         self._news.set()
@@ -141,6 +141,7 @@ class RedisFeed(Link):
         with self._receiving:
             if not self._redial.trying:
                 self._drop()
+        self._closed = True
 
     def abandon(self) -> None:
         # The driver shuts a socket down only in the process that opened it; here it closes our copies.

@@ -261,13 +261,11 @@ class Wire:
             self._read_owed(min(deadline, overdue), [])
         except Exception as error:
             pass_on(error)
-            log.debug("a connection to %s broke: %s", self._shown, text(error))
-            self.drop()
+            log.debug("%s", self.lost(error))
         if self._owed and time.monotonic() < overdue:
             raise Unavailable(f"{self._shown} has yet to answer what it was asked before")
         if self._owed:
-            log.debug("a connection to %s is given up: it does not answer", self._shown)
-            self.drop()
+            log.debug("%s", self.lost(TimeoutError("no answer in time")))
 
     def _read_owed(self, deadline: float, answers: list[Any]) -> None:
         """Read what is still to come until the deadline. Raises whatever the driver raises."""

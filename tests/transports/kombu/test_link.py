@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
+from tests.interruptions import strike
 
 from treaty import (
     Client,
@@ -304,6 +306,30 @@ def test_a_far_broker_holds_up_no_send_beyond_its_timeout_and_is_reached(
 
         eventually(reached, within=10)
         eventually(lambda: (delivery := inbox.receive(0.1)) is not None and delivery.frame == b"x", within=5)
+
+
+@pytest.mark.parametrize("what", ["line", "inbox", "feed"])
+def test_a_close_that_is_interrupted_anywhere_is_done_by_the_next_one(
+    broker: Any, make: Callable[..., Transport], what: str
+) -> None:
+    transport = make(broker.url)
+    begin: dict[str, Callable[[], Any]] = {
+        "line": lambda: connected(transport.dial()),
+        "inbox": lambda: transport.serve("echo"),
+        "feed": lambda: transport.subscribe("news"),
+    }
+    threads = threading.active_count()
+    for number in count(1, 3):
+        end = begin[what]()
+        where = strike(number, ("treaty_kombu",), end.close)
+        again = threading.Thread(target=end.close)
+        again.start()
+        again.join(10)
+        assert not again.is_alive(), where
+        assert threading.active_count() == threads, where
+        if not where:
+            break
+    assert number > 6
 
 
 def test_a_reader_inside_notices_at_once(broker: Any, make: Callable[..., Transport]) -> None:
