@@ -20,6 +20,8 @@ class Profile:
     burst: int
     #: How often something that could go wrong by chance is repeated.
     rounds: int
+    #: Seconds for which what is under way is left alone, to see that time does it no harm.
+    rest: float = 3.5
     #: Seconds that the cases of one property may take, on the scale of the target: a distant broker gets fewer of them.
     budget: float = 1.0
     #: Seconds that one rule may take on one surface before it counts as hung.
@@ -31,8 +33,8 @@ PROFILES: Final = {
     one.name: one
     for one in (
         Profile(name="quick", examples=20, burst=24, rounds=3, budget=1.0, limit=60.0),
-        Profile(name="standard", examples=100, burst=100, rounds=10, budget=10.0, limit=180.0),
-        Profile(name="deep", examples=500, burst=500, rounds=50, budget=120.0, limit=900.0),
+        Profile(name="standard", examples=100, burst=100, rounds=10, rest=12.0, budget=10.0, limit=180.0),
+        Profile(name="deep", examples=500, burst=500, rounds=50, rest=30.0, budget=120.0, limit=900.0),
     )
 }
 

@@ -1,4 +1,5 @@
-"""LINE and NOTE: how long ``receive`` waits where nothing comes, and that it need not wait for what is there.
+"""LINE and NOTE: how long ``receive`` waits where nothing comes, that it need not wait for what is there, and that what
+rests is not lost.
 
 No service and no client is involved: what fails here fails below everything else.
 """
@@ -207,3 +208,44 @@ def subscription_keeps_time(bench: Bench) -> None:
     heard = _looked(bench, looking, "at a subscription what was published")
     assert isinstance(heard, Delivery)
     bench.expect.equal(heard.frame, b"for who looks", "what receive(0) returns at a subscription")
+
+
+@rule(
+    "LINE-020",
+    level=Level.MUST,
+    sentence="What rests for a while is as good as before: a delivery, a frame that waits, a line and an inbox.",
+    intent="A handler takes its time, a program has other things to do, and the night is quiet.",
+    causes=(
+        "the way back of a delivery is kept for so long and no longer",
+        "what waits to be received expires",
+        "a connection that was idle is closed, and what is sent next goes with it",
+    ),
+    mutants=("forgets-slow-handlers", "forgets-what-waits", "loses-the-first-after-a-rest"),
+    requires=("LINE-001", "LINE-007"),
+)
+def rest_does_no_harm(bench: Bench) -> None:
+    service, idle = bench.name(), bench.name()
+    inbox, line = bench.inbox(service), bench.line()
+    quiet_inbox, quiet_line = bench.inbox(idle), bench.line()
+    bench.round_trip(line, inbox, service)
+    bench.round_trip(quiet_line, quiet_inbox, idle)
+    line.send(service, b"answered late", bench.times.arrive)
+    slow = bench.arrives(inbox)
+    line.send(service, b"answered at once", bench.times.arrive)
+    quick = bench.arrives(inbox)
+    quick.reply(b"read late")
+    quick.settle()
+    line.send(service, b"received late", bench.times.arrive)
+    bench.did(
+        f"left alone for {bench.profile.rest:g} s: a delivery, a reply, a request, and both ends where nothing was sent"
+    )
+    Event().wait(bench.profile.rest)
+
+    slow.reply(b"a late answer")
+    slow.settle()
+    late = bench.arrives(inbox, "a request that has waited")
+    bench.expect.equal(late.frame, b"received late", "the request that has waited")
+    late.settle()
+    got = sorted(bench.returns(line, what) for what in ("a reply that has waited", "the reply to what came long ago"))
+    bench.expect.equal(got, [b"a late answer", b"read late"], "what the line gets in the end")
+    bench.round_trip(quiet_line, quiet_inbox, idle)
