@@ -22,7 +22,7 @@ from .redis_feed import RedisFeed
 from .redis_pops import POP, Pops
 from .redis_presence import KEPT_FOR, PRESENT_FOR, Presence, presence
 from .redis_sent import ASK_EVERY, Sent
-from .redis_wire import SOON, Broker, Overdue, Wire
+from .redis_wire import AT_ONCE, SOON, Broker, Overdue, Wire
 from .settings import Settings
 
 _T = TypeVar("_T")
@@ -140,6 +140,8 @@ class RedisLink(Link):
         with self._held(deadline - time.monotonic(), lambda: self._asking) as asking:
             if asking is None or not asking.stands(deadline):
                 return False
+            if len(message) > AT_ONCE and deadline <= time.monotonic():
+                raise Unavailable(f"not sent: there is no time for {len(message):,} bytes")
             # Or whoever reads next would take an end that came before for a loss of what is sent here.
             if self._pops is not None and not self._receiving.locked() and not self._pops.stands():
                 self._look_again()  # who has come in just now may wait for a connection, and is to hear of it

@@ -19,6 +19,8 @@ from .settings import Settings
 
 #: How long to wait for an answer that must be on its way, whatever the caller's timeout.
 SOON: Final = 0.25
+#: So many bytes fit into the buffers of a connection, as a rule: to write them takes no time.
+AT_ONCE: Final = 65_536
 #: An answer that is not there by then is late,
 _LATE: Final = 0.05
 #: and one that is not there by then is waited for no longer: whoever comes next gives the connection up.
@@ -173,13 +175,22 @@ class Wire:
         loss.__cause__ = error
         return loss
 
-    def write(self, *commands: tuple[str | bytes | int, ...]) -> None:
-        """Send commands. Raises whatever the driver raises."""
+    def write(self, *commands: tuple[str | bytes | int, ...], timeout: float | None = None) -> None:
+        """Send commands, within about ``timeout`` seconds if they are large. Raises whatever the driver raises."""
         if not self._live:
             raise ConnectionError(
                 "not connected"
             )  # the driver would connect by itself, and wait for as long as it likes
-        self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
+        packed = self._connection.pack_commands(commands)
+        if timeout is None or sum(map(len, packed)) <= AT_ONCE:
+            self._connection.send_packed_command(packed, check_health=False)
+            return
+        end, usual = self._connection._sock, self._settings.io_timeout  # noqa: SLF001 - the driver has one limit for all
+        end.settimeout(min(timeout, usual))
+        try:
+            self._connection.send_packed_command(packed, check_health=False)
+        finally:
+            end.settimeout(usual)
 
     def ready(self, timeout: float) -> bool:
         """Whether an answer has begun to arrive, now or within ``timeout`` seconds."""
@@ -233,7 +244,7 @@ class Wire:
         self._asked_at, self._owed = time.monotonic(), len(commands)
         try:
             with Whole(lambda _: self.drop()):
-                self.write(*commands)
+                self.write(*commands, timeout=timeout)
             self._read_owed(self._asked_at + timeout, answers)
         except Exception as error:
             raise self.lost(error) from error

@@ -107,6 +107,26 @@ def test_a_server_that_stands_still_holds_up_no_send_and_costs_no_connection(
         assert asking._connection._sock is connection
 
 
+def test_a_large_request_to_a_server_that_stands_still_keeps_its_timeout(
+    redis_broker: Redis, relay: Relay, make: Callable[..., Transport]
+) -> None:
+    large = bytes(8_000_000)  # more than all buffers on the way hold
+    with (
+        make(redis_broker.url).serve("echo") as inbox,
+        connected(make(through(relay, redis_broker.url)).dial()) as line,
+    ):
+        with pytest.raises(Unavailable, match="no time"):
+            line.send("echo", large, 0)
+        relay.stall()
+        assert seconds(lambda: line.send("echo", large, 0.5), ConnectionLost) < 2
+        relay.resume()
+        assert inbox.receive(0.3) is None  # half a request is none
+        line.send("echo", large, 10)
+        delivery = inbox.receive(10)
+        assert delivery is not None and delivery.frame == large
+        delivery.settle()
+
+
 def test_what_went_where_nobody_serves_comes_back_from_a_server_that_stood_still(
     redis_broker: Redis, relay: Relay, make: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
 ) -> None:
