@@ -24,8 +24,12 @@ class Profile:
     rest: float = 3.5
     #: Seconds that the cases of one property may take, on the scale of the target: a distant broker gets fewer of them.
     budget: float = 1.0
-    #: Seconds that one rule may take on one surface before it counts as hung.
+    #: Seconds that one rule may take on one surface before it counts as hung, on the scale of the target.
     limit: float
+
+    def patience(self, scale: float) -> float:
+        """Return that many seconds. What is left alone is left alone on every scale."""
+        return self.limit * scale + self.rest
 
 
 #: The tiers by name.

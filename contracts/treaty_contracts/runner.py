@@ -70,7 +70,7 @@ class Run:
         self._isolated = isolated
         self._kind = kind_of(target)
         #: What the target declares; it is checked before the first rule.
-        self.declaration = Declaration(target, self.profile.limit * target.time_scale, isolated=isolated)
+        self.declaration = Declaration(target, self.profile.patience(target.time_scale), isolated=isolated)
 
     def judge(self, rule: Rule) -> Outcome:
         """Return the verdict on one rule; the rules that it requires are judged first."""
@@ -198,7 +198,7 @@ def prepare(count: int) -> None:
 def run_isolated(target: AnyTarget, rule: Rule, profile: Profile, seed: int = 0) -> Outcome:
     """Run a rule as :func:`run_rule` does, in a process of its own, whose end is a verdict too."""
     started = time.monotonic()
-    limit = profile.limit * target.time_scale * len(rule.surfaces) + GRACE
+    limit = profile.patience(target.time_scale) * len(rule.surfaces) + GRACE
     ended = in_child(lambda: msgspec.json.encode(run_rule(target, rule, profile, seed)), limit)
     printed = (f"printed meanwhile:\n{of_threads(ended.printed)}",) if ended.printed else ()
     try:
@@ -267,7 +267,7 @@ class _Attempt:
     def __init__(self, target: AnyTarget, rule: Rule, profile: Profile, seed: int, surface: str) -> None:
         self._target = target
         self._rule = rule
-        self._limit = profile.limit * target.time_scale
+        self._limit = profile.patience(target.time_scale)
         self._surface = surface
         self._bench = kind_of(target).bench(target, profile, seed, surface, rule)
         self._over = threading.Event()

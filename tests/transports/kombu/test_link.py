@@ -181,8 +181,8 @@ def test_who_is_interrupted_in_the_middle_of_a_message_harms_no_later_call(
     plain = getattr(wire, name)
     me = threading.current_thread()
 
-    def interrupted(self: Any, *given: Any) -> Any:
-        made = plain(self, *given)
+    def interrupted(self: Any, *given: Any, **more: Any) -> Any:
+        made = plain(self, *given, **more)
         if threading.current_thread() is me:
             monkeypatch.setattr(wire, name, plain)
             raise KeyboardInterrupt  # as the handler of a signal may, before what was read is handed on
@@ -346,7 +346,7 @@ def test_a_reader_inside_notices_at_once(broker: Any, make: Callable[..., Transp
         thread = threading.Thread(target=wait)
         thread.start()
         link: Any = line.link  # type: ignore[attr-defined]
-        eventually(link._receiving.locked)
+        eventually(lambda: link._receiving.locked() and (not hasattr(link, "_pops") or link._pops.under_way))
         sever(broker, line)
         thread.join(2)
         assert [type(error) for error in found] == [ConnectionLost]
