@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from treaty import ClosedError, TransportError, Unavailable
@@ -24,12 +25,26 @@ _GOODBYE: Final = 1.0
 
 
 class _Attempt:
-    """What somebody may wait for."""
+    """What somebody may wait for. Not an event: one whose wait is interrupted may never be set again, nor waited for."""
 
     def __init__(self) -> None:
-        self.over = threading.Event()
+        self._gate = threading.Lock()
+        self._gate.acquire()
+        self._over = False
         #: Why it failed.
         self.error: Exception | None = None
+
+    def end(self) -> None:
+        """Let everybody go who waits, one after the other."""
+        self._over = True
+        with suppress(RuntimeError):  # it is open
+            self._gate.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it is over. Whether it is, in time."""
+        if not self._over and self._gate.acquire(timeout=min(seconds, LONGEST)):
+            self.end()
+        return self._over
 
 
 class Redial:
@@ -89,7 +104,7 @@ class Redial:
             if not self._stopped and self._thread is None and not self._start():
                 raise Unavailable(f"not connected to {self._shown}, and the system has no thread for it")
             attempt = self._attempt
-        ended = self._stopped or attempt.over.wait(left)
+        ended = self._stopped or attempt.wait(left)
         if self._stopped:
             raise ClosedError("closed while connecting")
         if not ended:
@@ -124,7 +139,7 @@ class Redial:
             self.later()
         with self._lock:
             self._thread = None
-        attempt.over.set()
+        attempt.end()
         self._ended()
 
     def stop(self, patience: float = _GOODBYE) -> None:
@@ -136,6 +151,6 @@ class Redial:
         with self._lock:
             self._stopped = True
             thread = self._thread
-        self._attempt.over.set()
+        self._attempt.end()
         if thread is not None:
             thread.join(patience)
