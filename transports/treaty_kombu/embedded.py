@@ -27,6 +27,8 @@ _START = 30.0
 _CHUNK = 65_536
 #: How many may wait to be connected.
 _BACKLOG = 128
+#: Seconds after which is seen whether a client that waits for something is still there.
+_PRESENT = 1.0
 #: Seconds after which a connection with nothing to do looks up all the same, whatever may have come of it.
 _IDLE = 0.25
 
@@ -173,11 +175,14 @@ class _Waiters:
             self._keys.pop(thread, None)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until something has changed. Returns whether it has."""
+        """Wait until something has changed, or it is time to see whether the client is still there. Returns whether there
+        is anything to look at.
+        """
         own = threading.Condition(self._lock)
         self._waiting[own] = self._keys.get(threading.get_ident())
+        at_once = timeout is not None and timeout <= _PRESENT
         try:
-            return own.wait(timeout)
+            return own.wait(timeout if at_once else _PRESENT) or not at_once
         finally:
             del self._waiting[own]
 

@@ -8,9 +8,11 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 import treaty_kombu.embedded
@@ -49,6 +51,24 @@ def test_the_embedded_broker_stops_with_its_block() -> None:
     with embedded_redis() as url:
         assert reachable(url.removeprefix("kombu+"))
     assert not reachable(url.removeprefix("kombu+"))
+
+
+def test_the_embedded_broker_forgets_who_has_gone_and_waits_for_ever_no_longer() -> None:
+    with embedded_redis() as url:
+        (process,) = psutil.Process().children()
+        address = ("127.0.0.1", read_url(url).port)
+        before = process.num_threads()
+        with socket.create_connection(address) as waiting:
+            with ExitStack() as some:
+                for _ in range(3):
+                    gone = some.enter_context(socket.create_connection(address))
+                    gone.sendall(_command(b"GET", b"key") + _command(b"BRPOP", b"key", b"0"))
+                    assert gone.recv(10)  # so its thread has begun
+            waiting.sendall(_command(b"BRPOP", b"key", b"30"))
+            eventually(lambda: process.num_threads() <= before + 1, within=10)
+            with socket.create_connection(address) as other:
+                other.sendall(_command(b"LPUSH", b"key", b"for who is there"))
+                assert b"for who is there" in waiting.recv(1000)
 
 
 def test_without_fakeredis_the_embedded_broker_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
