@@ -219,7 +219,7 @@ class _DeafLine(WrappedLine):
             got = self.inner.receive(0)
             if got is not None:
                 return got
-            Event().wait(0.001)
+            Event().wait(0.003)
         # Closed by another thread: nobody tells, so the time is waited for.
         Event().wait(max(0.0, until - time.monotonic()))
         return None if timeout else self.inner.receive(0)
@@ -233,7 +233,7 @@ class _DeafInbox(WrappedInbox):
             got = self.inner.receive(0)
             if got is not None:
                 return got
-            Event().wait(0.001)
+            Event().wait(0.003)
         Event().wait(max(0.0, until - time.monotonic()))
         return None if timeout else self.inner.receive(0)
 
