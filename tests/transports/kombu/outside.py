@@ -17,6 +17,7 @@ import pytest
 import redis
 
 from treaty import Line, Transport, TransportError, Unavailable
+from treaty_contracts.relay import Relay
 from treaty_kombu.envelope import pack
 from treaty_kombu.settings import read_url
 
@@ -52,6 +53,11 @@ def seconds(use: Callable[[], Any], *errors: type[BaseException]) -> float:
     with suppress(*errors):
         use()
     return time.monotonic() - started
+
+
+def through(relay: Relay, url: str) -> str:
+    """Return the URL of a broker by the way of a relay."""
+    return url.replace(f":{read_url(url).port}", f":{relay.address[1]}")
 
 
 class Redis:

@@ -35,7 +35,7 @@ from treaty_kombu.link import Held
 from treaty_kombu.settings import read_url
 
 from .far import Far
-from .outside import Redis, connected, eventually, losses, open_files, seconds, sever
+from .outside import Redis, connected, eventually, losses, open_files, seconds, sever, through
 
 SECRET = "0123456789abcdef" * 2
 
@@ -46,11 +46,6 @@ def relay(broker: Any) -> Iterator[Relay]:
     made = Relay((settings.host, settings.port))
     yield made
     made.close()
-
-
-def through(relay: Relay, url: str) -> str:
-    settings = read_url(url)
-    return url.replace(f":{settings.port}", f":{relay.address[1]}")
 
 
 @pytest.mark.parametrize("scheme", ["kombu+redis", "kombu+amqp"])

@@ -21,7 +21,7 @@ from treaty_kombu.redis_wire import Broker, Overdue
 from treaty_kombu.settings import read_url
 
 from .load import TIMEOUT, Echo, under_load
-from .outside import Redis, connected, echo, eventually, seconds, sever
+from .outside import Redis, connected, echo, eventually, seconds, sever, through
 from .servers import OwnRedis
 
 
@@ -75,10 +75,6 @@ def relay(redis_broker: Redis) -> Iterator[Relay]:
     settings = read_url(redis_broker.url)
     with closing(Relay((settings.host, settings.port))) as made:
         yield made
-
-
-def through(relay: Relay, url: str) -> str:
-    return url.replace(f":{read_url(url).port}", f":{relay.address[1]}")
 
 
 def test_a_server_that_stands_still_holds_up_no_send_and_costs_no_connection(
