@@ -16,7 +16,7 @@ demo: $(READY) ## a service in another process, over ZeroMQ and over kombu, and 
 	$(BIN)/treaty demo
 
 test: $(READY) ## the tests, and the contract suite on every transport that can be reached
-	$(BIN)/python -m pytest -n 5
+	$(BIN)/python -m pytest -n auto
 
 check: $(READY) ## lint, format, types, and the laws about the code
 	$(BIN)/ruff check .

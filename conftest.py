@@ -41,6 +41,8 @@ _LONGEST: Final = (
     "test_demo.py",
     "test_streams.py",
 )
+#: With more processes than that, the longest module is still under way when all else is done.
+_MOST_WORKERS: Final = 17
 #: What a report says of the target that it is about.
 _ABOUT: Final = "contract target"
 
@@ -90,6 +92,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_REASONS] = {}
     config.stash[_MISSED] = Counter()
     config.pluginmanager.register(_Summary(config))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """More than there are processors, as most tests wait; what the variable of pytest-xdist says goes first."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(2 * processors + 1, _MOST_WORKERS)
 
 
 @pytest.hookimpl(optionalhook=True)
