@@ -191,9 +191,13 @@ class Reading:
         try:
             frame = line.receive(timeout)
         except Unavailable as error:
-            with self._lock:
-                ended = self._caller.undelivered(error.frame, error) if error.frame else None
-            report(ended)
+            if error.frame:
+                with self._lock:
+                    ended = self._caller.undelivered(error.frame, error)
+                report(ended)
+            else:
+                # Of which call is not said, so it may be any of them.
+                self._lose(ConnectionLost(f"a request came back, it is not known which: {error}"))
         except ClosedError:
             self._lose(ConnectionLost("the line was closed; the request may have been executed"))
         except Exception as error:

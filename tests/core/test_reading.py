@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from treaty import Client, ConnectionLost, DeadlineExceeded
+from treaty import Client, ConnectionLost, DeadlineExceeded, Unavailable
 from treaty.driving import Turn, WakeUp, Worker
 from treaty.engine import Progressed
 from treaty.messages import Status
@@ -38,6 +38,22 @@ def test_a_deferred_call_expires_though_nobody_waits(room: Room) -> None:
     service.gate.open()
     with pytest.raises(DeadlineExceeded):
         pending.result()
+
+
+def test_what_came_back_without_its_frame_may_be_any_call(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call waits for its deadline for want of a frame that the transport left out."""
+    service, client = room.serve(Slow), room.client(timeout=LIMIT)
+    client.call("slow.echo")
+
+    def receive(self: MemoryLine, timeout: float) -> bytes | None:
+        raise Unavailable("nobody took it")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryLine, "receive", receive)
+        pending = client.send("slow.wait")
+        with pytest.raises(ConnectionLost, match="it is not known which: nobody took it"):
+            pending.result()
+    service.gate.open()
 
 
 class Other(Slow):

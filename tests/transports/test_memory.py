@@ -15,10 +15,23 @@ from treaty_contracts.expect import until
 from treaty_memory import transport as memory
 
 
-@pytest.mark.parametrize("url", ["memory://", "memory:///x", "memory://name/path"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "memory://",
+        "memory:///x",
+        "memory://name/path",
+        "memory://name?max_frame=5",
+        "memory://name#part",
+        "memory://name:1",
+        "memory://me:s3cret@name",
+        "memory://[",
+    ],
+)
 def test_a_malformed_url_is_refused_with_what_to_write(url: str) -> None:
-    with pytest.raises(InvalidURL, match="memory://name"):
+    with pytest.raises(InvalidURL, match="memory://name") as refused:
         connect(url)
+    assert "s3cret" not in str(refused.value)
 
 
 def test_two_transports_of_one_name_meet_and_those_of_two_do_not() -> None:

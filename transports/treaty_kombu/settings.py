@@ -125,6 +125,9 @@ def read_url(url: str, **options: Any) -> Settings:
     for name, times in Counter(name for name, _ in written).items():
         if times > 1:
             raise InvalidURL(f"option {name} is given {times} times")
+    for name, value in written:
+        if not value:
+            raise InvalidURL(f"option {name} is empty")
     given = {name: _option(name, value) for name, value in [*written, *options.items()]}
     settings = Settings(
         kind=kind,

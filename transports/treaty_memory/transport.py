@@ -12,7 +12,6 @@ from collections import deque
 from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
-from urllib.parse import urlsplit
 
 from treaty import (
     MAX_FRAME,
@@ -32,14 +31,18 @@ from treaty import (
 _R = TypeVar("_R", bound=Resource)
 #: How many frames wait at one place before ``send`` says that there is no room.
 ROOM: Final = 100_000
+#: What means something else in a URL is no part of a name, so that no port or option is passed over in silence.
+_MEANT_OTHERWISE: Final = frozenset("/?#@:[]")
 
 
 def connect(url: str, *, max_frame: int = MAX_FRAME) -> MemoryTransport:
     """Make a transport for ``memory://name``: everything in this process that names it meets there."""
-    parts = urlsplit(url)
-    if parts.scheme != "memory" or not parts.netloc or parts.path not in ("", "/"):
-        raise InvalidURL(f"{url!r} is no address in memory: write 'memory://name'")
-    return MemoryTransport(parts.netloc, max_frame=max_frame)
+    scheme, _, name = url.partition("://")
+    name = name.removesuffix("/")
+    if scheme.lower() != "memory" or not name or not _MEANT_OTHERWISE.isdisjoint(name):
+        # The address is not repeated: it may hold a password.
+        raise InvalidURL("this is no address in memory: write 'memory://name', with nothing before or behind the name")
+    return MemoryTransport(name, max_frame=max_frame)
 
 
 class _Mail:

@@ -93,7 +93,7 @@ def refused_requests_do_not_run(bench: Bench) -> None:
     intent="A forged event is an order to everybody who listens.",
     causes=("only calls are checked",),
     mutants=("accepts-any-answer", "accepts-any-notification", "accepts-any-status", "duplicates-notifications"),
-    requires=("SETUP-003", "LINE-004", "LINE-007", "NOTE-001"),
+    requires=("SETUP-003", "LINE-003", "LINE-004", "LINE-007", "NOTE-001"),
 )
 def forged_news_are_not_heard(bench: Bench) -> None:
     stranger = Keyring(Key.generate(os.urandom))

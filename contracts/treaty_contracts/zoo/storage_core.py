@@ -205,10 +205,11 @@ def heals_silently() -> Iterator[None]:
 
 @broken_core("is-deaf-to-beats", kills=("STORAGE-012",), shows="is told")
 def is_deaf_to_beats() -> Iterator[None]:
-    """A beat says that the service lives, and nothing else."""
+    """A beat says that the service lives for the next hour, and nothing else."""
 
     def beat(self: Follower, beat: Beat, now: float) -> None:  # noqa: ARG001 - that is the defect
-        self._heard_at = now
+        # Not just now: on a busy machine the beats themselves are late, and silence is looked into as well.
+        self._heard_at = now + 3600
 
     with patched(Follower, "beat", beat):
         yield

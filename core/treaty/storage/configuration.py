@@ -30,7 +30,7 @@ class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
         make: makes the store instead, for a store of your own.
         models: the classes whose instances it keeps.
         name: of its feed of changes; one for each store of a service.
-        retain: how many changes its log holds: a subscriber that missed more reads everything anew.
+        retain: how many changes its log holds: a subscriber that missed more reads everything anew. Not with ``make``.
     """
 
     models: tuple[type, ...] | list[type]
@@ -141,6 +141,8 @@ def _check_one(one: StoreConfig) -> None:
         raise ConfigurationError(f"store {one.name!r}: give either a URL or a function that makes the store")
     if one.make is not None and not callable(one.make):
         raise ConfigurationError(f"store {one.name!r}: make is a function, not {type(one.make).__name__}")
+    if one.make is not None and one.retain != RETAIN:
+        raise ConfigurationError(f"store {one.name!r}: what make() makes decides how much it retains, not retain")
     if isinstance(one.models, str) or not isinstance(one.models, Sequence) or not one.models:
         raise ConfigurationError(f"store {one.name!r}: it keeps no models: write models=[...]")
     if isinstance(one.retain, bool) or not isinstance(one.retain, int) or one.retain < 1:

@@ -243,12 +243,27 @@ class SqlStore(Store):
                     feed = _begin_epoch(self._kept)
                 self._head = feed.sequence
                 yield self._kept, feed
-                self._kept.commit()
+                self._commit(self._kept)
             except BaseException:
                 self._let_go()  # nobody knows what state it is in
                 raise
             self._lost_sight = False
             self._known = Position(epoch=feed.epoch, sequence=self._head)
+
+    def _commit(self, connection: Connection) -> None:
+        """End the transaction, and say so where nobody can tell whether it was done.
+
+        Raises:
+            StoreUnavailable: the connection was lost before the answer came.
+        """
+        try:
+            connection.commit()
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            self._lost_sight = True
+            why = f"the connection was lost while it wrote, so what was to be written may be there ({cause(error, None)})"
+            raise StoreUnavailable(self._name, why) from error
 
     def _goes_on(self, connection: Connection, feed: Any) -> bool:
         """Whether this is the log that we know, only longer. It is another one where a backup was put in its place.

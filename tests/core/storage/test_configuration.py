@@ -66,6 +66,7 @@ def test_plain_values_that_make_no_sense(setting: Any, text: str) -> None:
         ),
         ([StoreConfig(name="A b", url="memory:", models=[Host])], "'A b' is no name for a store"),
         ([StoreConfig(url="memory:", models=[Host], retain=0)], "retain is a whole number from 1 on"),
+        ([StoreConfig(make=MemoryStore, models=[Host], retain=5)], "decides how much it retains"),
     ],
 )
 def test_a_configuration_that_makes_no_sense(stores: list[StoreConfig], text: str) -> None:

@@ -23,6 +23,13 @@ from treaty.storage.sql import SqlStore
 from .things import batch, drop, put, spell
 
 _REFUSE = "CREATE TRIGGER t BEFORE INSERT ON treaty_objects BEGIN SELECT RAISE(ABORT, 'not today'); END"
+#: PostgreSQL loses the connection when it commits a new object.
+_ENDS_AT_COMMIT = (
+    """CREATE FUNCTION end_it() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'""",
+    """CREATE CONSTRAINT TRIGGER ends_at_commit AFTER INSERT ON treaty_objects DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION end_it()""",
+)
 _PID = sa.text("SELECT pg_backend_pid()")
 
 
@@ -465,6 +472,22 @@ def test_a_lost_connection_is_a_typed_error_and_begins_a_new_epoch(postgres: str
     assert store.standing().epoch != before.epoch
     assert store.changes_since(before.position).lost is None
     assert store.changes_since(Position(epoch=before.epoch, sequence=2)).lost == "history"
+    store.close()
+
+
+def test_who_loses_postgresql_while_it_commits_is_told_that_it_may_be_there(postgres: str) -> None:
+    store = SqlStore(postgres)
+    store.open()
+    engine = sa.create_engine(postgres.replace("postgresql://", "postgresql+psycopg://", 1))
+    with engine.begin() as connection:
+        for statement in _ENDS_AT_COMMIT:
+            connection.execute(sa.text(statement))
+    with pytest.raises(StoreUnavailable, match="what was to be written may be there"):
+        store.write([batch(put("a"))])
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP TRIGGER ends_at_commit ON treaty_objects"))
+    engine.dispose()
+    assert spell(store.write([batch(put("b"))])[0]) == [(1, "created", "b")]
     store.close()
 
 

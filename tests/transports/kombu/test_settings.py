@@ -30,6 +30,7 @@ from treaty_kombu.settings import read_url
         "kombu+amqp://host/?heartbeat=70000",
         "kombu+redis://host/0?prefix=a.b",
         "kombu+redis://host/0?prefix=",
+        "kombu+redis://host/0?ca=",
         "kombu+redis://host/0?prefix=a&prefix=b",
         "kombu+amqp://host/%ff",
         "kombu+amqp://user:%ff@host/",
