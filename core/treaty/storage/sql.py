@@ -262,7 +262,9 @@ class SqlStore(Store):
             if not error.connection_invalidated:
                 raise
             self._lost_sight = True
-            why = f"the connection was lost while it wrote, so what was to be written may be there ({cause(error, None)})"
+            why = (
+                f"the connection was lost while it wrote, so what was to be written may be there ({cause(error, None)})"
+            )
             raise StoreUnavailable(self._name, why) from error
 
     def _goes_on(self, connection: Connection, feed: Any) -> bool:
