@@ -38,7 +38,8 @@ _LENGTH: Final = 8
 #: How long the mark is that stands before a report: what begins otherwise was written by somebody else.
 _MARK: Final = 8
 _LOOK: Final = 0.05
-_KEPT: Final = 8_000
+#: How much is kept of what was printed, from each end: a crash tells first what crashed, and everything else last.
+_KEPT: Final = 4_000
 _LAST_WORDS: Final = 1.0
 #: As it was before a target could put something else in its place.
 _SYSTEM_FORK: Final = os.fork
@@ -235,7 +236,12 @@ def described(code: int) -> str:
 
 
 def printed(output: IO[bytes]) -> str:
-    """Return the last of what was written to a file."""
-    output.seek(0, os.SEEK_END)
-    output.seek(max(0, output.tell() - _KEPT))
-    return output.read().decode("utf-8", "backslashreplace").strip()
+    """Return what was written to a file: the first and the last of it, where it is long."""
+    size = output.seek(0, os.SEEK_END)
+    output.seek(0)
+    if size <= 2 * _KEPT:
+        return output.read().decode("utf-8", "backslashreplace").strip()
+    first = output.read(_KEPT)
+    output.seek(size - _KEPT)
+    parts = (part.decode("utf-8", "backslashreplace") for part in (first, output.read()))
+    return f"\n... ({size - 2 * _KEPT:,} bytes) ...\n".join(parts).strip()

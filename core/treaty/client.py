@@ -7,22 +7,19 @@ proxy spelling. Any number of threads and event loops may share a client.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
 from treaty.closing import end_if_lost
-from treaty.driving import SERVING_UNTIL, Errands, check_callback, for_the_program
+from treaty.driving import SERVING_UNTIL, Errands, check_callback, for_the_program, left_until
 from treaty.engine import MAX_TTL
 from treaty.errors import (
     AuthenticationError,
     ConfigurationError,
-    DeadlineExceeded,
     InvalidSecret,
     InvalidTarget,
-    TransportError,
     TreatyError,
     Unavailable,
 )
@@ -138,7 +135,8 @@ class Client(Resource):
             TreatyError: the call ended without an answer: see :meth:`call`.
         """
         switchboard = self._usable_switchboard()
-        pending, outgoing = switchboard.begin(target, _or_none(params), timeout=self._bounded(timeout), headers=headers)
+        left = switchboard.let_first_go(self._bounded(timeout), target)
+        pending, outgoing = switchboard.begin(target, _or_none(params), timeout=left, headers=headers)
         try:
             switchboard.deliver(pending, outgoing)
             reply = pending.reply()
@@ -161,7 +159,7 @@ class Client(Resource):
         loop: ``result = await client.send(...)``.
 
         Raises:
-            InvalidTarget, EncodingError, FrameTooLarge: nothing was sent. (Before the line is open, the last two are
+            InvalidTarget, EncodingError, FrameTooLarge: nothing was sent. (Before the line is open, the last is
                 raised by the :class:`~treaty.Pending`, as everything else is that ends a call.)
             ClosedError, ForkedError: the client cannot be used here any more.
         """
@@ -185,27 +183,7 @@ class Client(Resource):
                     raise
             return pending
         split_target(target)
-        until = time.monotonic() + limit
-
-        def dial_and_send() -> None:
-            if pending.done:
-                return
-            try:
-                left = _left(until, f"{target}: not sent in time")
-                _, outgoing = switchboard.begin(
-                    target, _or_none(params), timeout=left, headers=headers, deferred=True, pending=pending
-                )
-            except TreatyError as error:
-                pending.settle(error)
-            except Exception as error:
-                # Not ours to let through, and nobody else would end the call.
-                failure = TransportError(f"{target}: not sent: {error!r}")
-                failure.__cause__ = error
-                pending.settle(failure)
-            else:
-                switchboard.deliver(pending, outgoing)
-
-        switchboard.do_soon(dial_and_send)
+        switchboard.dial_soon(pending, _or_none(params), timeout=limit, headers=headers)
         return pending
 
     def notify(
@@ -306,7 +284,7 @@ class Client(Resource):
         until = SERVING_UNTIL.get()
         if until is None:
             return limit
-        return min(limit, _left(until, "not sent: the time of the request that is being served has run out"))
+        return min(limit, left_until(until, "not sent: the time of the request that is being served has run out"))
 
     def _hand_over(self, pending: Pending) -> None:
         handlers = self._handlers_for(pending.target)
@@ -372,13 +350,6 @@ def _usable(secret: Secret | None) -> tuple[Keyring | None, str]:
 
 def _or_none(params: Params | None) -> Params:
     return {} if params is None else params
-
-
-def _left(until: float, otherwise: str) -> float:
-    left = until - time.monotonic()
-    if left <= 0:
-        raise DeadlineExceeded(otherwise)
-    return left
 
 
 def check_count(name: str, number: int) -> None:

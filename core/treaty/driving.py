@@ -18,6 +18,7 @@ from traceback import walk_tb
 from typing import Final
 
 from treaty.engine import Instant
+from treaty.errors import DeadlineExceeded
 
 #: The steady time at which the request that this thread or task is serving expires: it bounds nested calls.
 SERVING_UNTIL: Final[ContextVar[float | None]] = ContextVar("treaty_serving_until", default=None)
@@ -69,6 +70,18 @@ def check_callback(what: str, function: object) -> None:
         raise TypeError(f"{what} is callable, not {type(function).__name__}")
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
         raise TypeError(f"{what} is called in a thread, where nobody awaits it: write 'def', not 'async def'")
+
+
+def left_until(until: float, otherwise: str) -> float:
+    """Return how many seconds are left until a steady time.
+
+    Raises:
+        DeadlineExceeded: none are; with this text.
+    """
+    left = until - time.monotonic()
+    if left <= 0:
+        raise DeadlineExceeded(otherwise)
+    return left
 
 
 class Randomness:
@@ -203,6 +216,11 @@ class Errands:
     def started(self) -> bool:
         """Whether anything was ever asked for."""
         return self._worker.started
+
+    @property
+    def own_thread(self) -> bool:
+        """Whether this is the thread that does them."""
+        return self._worker.own_thread
 
     def add(self, job: Callable[[], None]) -> None:
         """Have something done soon; or at once and here, when all this is over."""

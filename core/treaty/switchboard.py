@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from treaty.closing import Finish
-from treaty.driving import Errands, Randomness, hand_through, present
+from treaty.driving import Errands, Randomness, WakeUp, hand_through, left_until, present
 from treaty.engine import Caller, Outgoing
 from treaty.errors import (
     Cancelled,
@@ -30,6 +30,7 @@ from treaty.pending import Pending, report
 from treaty.reading import Reading
 from treaty.sealing import MAX_FRAME, Keyring
 from treaty.transport import Line, Transport
+from treaty.values import kept
 
 _LOG: Final = logger("treaty.client")
 #: How long before its end a request is given up that nobody takes: this says more than that the time is up.
@@ -60,12 +61,15 @@ class Switchboard:
         self._dialling = threading.Lock()
         self._reading = Reading(self._caller, self._lock)
         self._sender = Errands("treaty-client-sender")
+        #: How many requests wait for the line to be opened, in a thread of its own, and who is not to overtake them.
+        self._first = 0
+        self._behind: list[WakeUp] = []
         self._closed = False
 
     @property
     def dialled(self) -> bool:
-        """Whether the line is open, so that a request can be made without waiting."""
-        return self._line is not None
+        """Whether the line is open, and what waited for that is sent, so that a request can be made without waiting."""
+        return self._line is not None and not self._first
 
     @property
     def in_use(self) -> bool:
@@ -126,6 +130,63 @@ class Switchboard:
             self._reading.begin()
         return pending, outgoing
 
+    def dial_soon(self, pending: Pending, params: Params, *, timeout: float, headers: dict[str, str] | None) -> None:
+        """Make and send a request as soon as the line is open, without ever blocking: as it is now.
+
+        Raises:
+            EncodingError: JSON cannot carry the parameters.
+        """
+        until, target = time.monotonic() + timeout, pending.target
+        params, headers = kept(params), dict(headers) if isinstance(headers, dict) else headers
+
+        def send() -> None:
+            if pending.done:
+                return
+            try:
+                left = left_until(until, f"{target}: not sent in time")
+                _, outgoing = self.begin(target, params, timeout=left, headers=headers, deferred=True, pending=pending)
+            except TreatyError as error:
+                pending.settle(error)
+            except Exception as error:
+                # Not ours to let through, and nobody else would end the call.
+                failure = TransportError(f"{target}: not sent: {error!r}")
+                failure.__cause__ = error
+                pending.settle(failure)
+            else:
+                self.deliver(pending, outgoing)
+
+        def errand() -> None:
+            try:
+                send()
+            finally:
+                with self._lock:
+                    self._first -= 1
+                    behind = [] if self._first else list(self._behind)
+                for one in behind:
+                    one.wake()
+
+        with self._lock:
+            self._first += 1
+        self.do_soon(errand)
+
+    def let_first_go(self, timeout: float, target: str) -> float:
+        """Wait for what was to be sent before the line was open, as order is kept from the first request on. Return what
+        is left of the timeout.
+
+        Raises:
+            DeadlineExceeded: nothing is.
+        """
+        if not self._first or self._sender.own_thread:
+            return timeout
+        me, until = WakeUp(), time.monotonic() + timeout
+        self._behind.append(me)
+        try:
+            while self._first and time.monotonic() < until:
+                me.sleep(until - time.monotonic())
+        finally:
+            self._behind.remove(me)
+        return left_until(until, f"{target}: not sent: the time ran out while the line was opened")
+
     def deliver(self, pending: Pending, outgoing: Outgoing) -> None:
         """Send a request; what is in the way ends the call."""
         call = outgoing.call
@@ -172,6 +233,7 @@ class Switchboard:
 
     def post(self, target: str, params: Params, *, timeout: float, headers: dict[str, str] | None) -> None:
         """Make and send a one-way request."""
+        timeout = self.let_first_go(timeout, target)
         line = self._dial()
         with self._lock:
             self._check()

@@ -6,6 +6,7 @@ gave it can be told.
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ _ATOMS: Final = frozenset({type(None), bool, int, str})
 _ENCODER: Final = msgspec.json.Encoder()
 #: Reads over a text and makes no objects of it: for records, a fifth of what reading it takes.
 _SKIM: Final = msgspec.json.Decoder(Raw)
+_READER: Final = msgspec.json.Decoder()
 
 
 def write(value: Any) -> bytes:
@@ -36,6 +38,7 @@ def write(value: Any) -> bytes:
         _SKIM.decode(text)
         if not text.isascii():
             text.decode()
+        clash = None if _is_flat(value) else _clash_in(text)
     except RecursionError:
         raise EncodingError("nested too deeply, or a value that contains itself") from None
     except Exception as error:
@@ -43,7 +46,21 @@ def write(value: Any) -> bytes:
         raise EncodingError(f"cannot be written as JSON: {error}") from error
     if lost:
         raise EncodingError("NaN and the infinities have no place in JSON")
+    if clash is not None:
+        raise EncodingError(f"two keys of a dict are the same text in JSON, so that one would be lost: {clash!r}")
     return text
+
+
+def kept(params: Any) -> Any:
+    """Return parameters that nobody can alter any more; what are none are returned as they are.
+
+    Raises:
+        EncodingError: there is something in them that JSON cannot carry.
+    """
+    if not isinstance(params, dict | list):
+        return params
+    write(params)
+    return {name: part(value) for name, value in params.items()} if isinstance(params, dict) else [*map(part, params)]
 
 
 def part(value: Any) -> Any:
@@ -61,6 +78,30 @@ def _read(value: Any) -> Any:
     if isinstance(value, Raw):
         return None
     raise NotImplementedError
+
+
+def _is_flat(value: Any) -> bool:
+    """Whether this is nothing with keys that could be the same text: so it is with most parameters."""
+    return type(value) in _ATOMS or (
+        type(value) is dict and all(type(key) is str and type(one) in _ATOMS for key, one in value.items())
+    )
+
+
+def _clash_in(text: bytes) -> str | None:
+    """Return the key that is there twice in one object, if there is one."""
+    try:
+        if len(_ENCODER.encode(_READER.decode(text))) == len(text):
+            return None
+    except msgspec.MsgspecError:
+        pass  # a number, for instance, that only a Raw can spell
+    twice: list[str] = []
+
+    def look(members: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in members]
+        twice.extend(name for name in set(names) if names.count(name) > 1)
+
+    json.loads(text, object_pairs_hook=look)
+    return twice[0] if twice else None
 
 
 def _lost_number(value: Any) -> bool:

@@ -9,10 +9,23 @@ import threading
 import warnings
 import weakref
 from itertools import count
+from typing import Any
 
 import pytest
 
-from treaty import Client, ClosedError, ConnectionLost, ForkedError, Line, TransportError, Unavailable
+from treaty import (
+    Client,
+    ClosedError,
+    ConnectionLost,
+    DeadlineExceeded,
+    EncodingError,
+    ForkedError,
+    Incoming,
+    Line,
+    Service,
+    TransportError,
+    Unavailable,
+)
 from treaty_memory import MemoryTransport
 from treaty_memory.transport import MemoryLine
 
@@ -73,6 +86,53 @@ def test_a_call_is_sent_off_before_the_line_is_dialled() -> None:
         assert not pending.done
         transport.let.set()
         assert pending.result() == echoed("hi")
+
+
+class Log(Service):
+    name = "log"
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.noted: list[int] = []
+
+    def on_note(self, message: Incoming, number: int) -> int:
+        self.noted.append(number)
+        return number
+
+
+def test_what_is_sent_before_the_line_is_open_is_what_it_was_then(room: Room) -> None:
+    room.serve(Log)
+    client, params = room.client(), {"number": 0}
+    pendings = []
+    for number in range(5):
+        params["number"] = number
+        pendings.append(client.send("log.note", params))
+    assert [pending.result() for pending in pendings] == list(range(5))
+    with pytest.raises(EncodingError):
+        room.client().send("log.note", {"number": object()})
+
+
+@pytest.mark.parametrize("style", ["call", "notify"])
+def test_nothing_overtakes_what_was_sent_before_the_line_was_open(style: str) -> None:
+    for _ in range(20):
+        with Gated() as transport, Log(transport, secret=SECRET) as service, Client(transport, secret=SECRET) as client:
+            first = client.send("log.note", [1])
+            opening = threading.Thread(target=transport.let.set)
+            opening.start()
+            getattr(client, style)("log.note", [2])
+            assert (first.result(), client.call("log.note", [3])) == (1, 3)
+            assert service.noted == [1, 2, 3]
+            opening.join()
+
+
+def test_who_waits_behind_them_waits_no_longer_than_it_may() -> None:
+    with Gated() as transport, Client(transport, secret=SECRET) as client:
+        pending = client.send("log.note", [1])
+        with pytest.raises(DeadlineExceeded, match="while the line was opened"):
+            client.call("log.note", [2], timeout=0.05)
+        transport.let.set()
+        with pytest.raises(Unavailable):
+            pending.result()
 
 
 def test_a_line_that_cannot_be_dialled_ends_the_call() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import math
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from treaty import EncodingError
-from treaty.values import part, write
+from treaty.values import kept, part, write
 
 from .strategies import buried, lost_numbers, plain
 
@@ -78,3 +79,37 @@ def test_a_raw_that_is_json_is_written_as_it_stands(text: bytes) -> None:
 def test_a_lost_number_beside_a_raw_is_seen() -> None:
     with pytest.raises(EncodingError, match="NaN and the infinities"):
         part([Raw(b"null"), math.nan])
+
+
+class Shade(enum.Enum):
+    DARK = "a"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"1": 1, 1: 2}, {"x": {"1": "t", 1: "n"}}, [{"deep": [{Shade.DARK: 1, "a": 2}]}], Page({1: 2, "1": 3})],
+    ids=["top", "inside", "deep", "struct"],
+)
+@pytest.mark.parametrize("beside", [0, Raw(b"[1e999, 1.50]")], ids=["number", "raw"])
+def test_keys_that_become_the_same_text_are_refused(value: Any, beside: Any) -> None:
+    with pytest.raises(EncodingError, match="two keys of a dict are the same text"):
+        write([value, beside])
+
+
+def test_keys_of_one_text_in_different_places_are_fine() -> None:
+    value = [{"a": {"a": [{"a": 1}]}, "b": {1: {"1": 2}}}, {"a": 2**70}, {"a": 0.1}]
+    assert msgspec.json.decode(write(value)) == [
+        {"a": {"a": [{"a": 1}]}, "b": {"1": {"1": 2}}},
+        {"a": 2**70},
+        {"a": 0.1},
+    ]
+
+
+@pytest.mark.parametrize("kind", [dict, list])
+def test_parameters_that_are_kept_stay_what_they_are(kind: type) -> None:
+    params: Any = {"a": [1]} if kind is dict else [[1]]
+    before = write(params)
+    own = kept(params)
+    (params["a"] if isinstance(params, dict) else params[0]).append(2)
+    params.clear()
+    assert write(own) == before
