@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from treaty.closing import end_if_lost
-from treaty.driving import SERVING_UNTIL, Errands, check_callback, for_the_program, left_until
+from treaty.driving import SERVING, Allowance, Errands, check_callback, for_the_program, left_until
 from treaty.engine import MAX_TTL
 from treaty.errors import (
     AuthenticationError,
@@ -281,10 +281,15 @@ class Client(Resource):
 
     def _bounded(self, timeout: float | None) -> float:
         limit = self.timeout if timeout is None else _checked_timeout(timeout)
-        until = SERVING_UNTIL.get()
+        until = self._until()
         if until is None:
             return limit
         return min(limit, left_until(until, "not sent: the time of the request that is being served has run out"))
+
+    def _until(self) -> float | None:
+        """When the request ends that this thread or task is serving, on the steady clock."""
+        allowance = SERVING.get()
+        return None if allowance is None else allowance.until
 
     def _hand_over(self, pending: Pending) -> None:
         handlers = self._handlers_for(pending.target)
@@ -293,6 +298,28 @@ class Client(Resource):
 
     def _handlers_for(self, target: str) -> list[Callable[[Reply], Any]]:
         return [handler for pattern, handler in list(self._handlers) if matches(pattern, target)]
+
+
+class Nested(Client):
+    """A service's client, as the handler of one request sees it: what is left of that request's time bounds its calls
+    in whatever thread they are made, and to close it ends nothing.
+    """
+
+    def __init__(self, client: Client, allowance: Allowance) -> None:
+        vars(self).update(vars(client))
+        self._client = client
+        self._allowance = allowance
+
+    def subscribe(self, pattern: str, callback: Callable[[Notification], Any] | None = None) -> Subscription:
+        """Listen to a channel, for as long as the service runs: see :meth:`Client.subscribe`."""
+        return self._client.subscribe(pattern, callback)
+
+    def close(self) -> None:
+        """Do nothing: other handlers are calling, too."""
+
+    def _until(self) -> float | None:
+        own = self._allowance.until
+        return super()._until() if own is None else own
 
 
 class Proxy:

@@ -20,8 +20,21 @@ from typing import Final
 from treaty.engine import Instant
 from treaty.errors import DeadlineExceeded
 
-#: The steady time at which the request that this thread or task is serving expires: it bounds nested calls.
-SERVING_UNTIL: Final[ContextVar[float | None]] = ContextVar("treaty_serving_until", default=None)
+
+class Allowance:
+    """How long the calls may take that are made while a request is served; tasks and threads that are left behind by its
+    handler hold on to it, and are bound no longer once the request is answered.
+    """
+
+    __slots__ = ("until",)
+
+    def __init__(self, until: float) -> None:
+        #: On the steady clock; ``None`` once the request is answered.
+        self.until: float | None = until
+
+
+#: Of the request that this thread or task is serving.
+SERVING: Final[ContextVar[Allowance | None]] = ContextVar("treaty_serving", default=None)
 
 
 def present() -> Instant:

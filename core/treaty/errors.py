@@ -48,6 +48,18 @@ class TreatyError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[int] = -32603
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The usual way calls the class with the one text that is in args, and few of these take that.
+        return _remade, (type(self), self.args, {**vars(self)})
+
+
+def _remade(cls: type[TreatyError], args: tuple[Any, ...], attributes: dict[str, Any]) -> TreatyError:
+    """Return an error as it was before it was copied, or sent to another process by ``pickle``."""
+    error = cls.__new__(cls, *args)
+    error.args = args
+    vars(error).update(attributes)
+    return error
+
 
 class ConfigurationError(TreatyError):
     """The program or one of its settings is wrong. Retrying does not help; the text says what to write instead."""

@@ -22,8 +22,8 @@ class Host(Protocol):
     def report(self, message: Incoming, code: int, reason: str, progress: float | None) -> bool:
         """Send a status message; return whether it was sent."""
 
-    def nested_client(self) -> Client:
-        """Return the client for nested calls."""
+    def nested_client(self, message: Incoming) -> Client:
+        """Return the client for the nested calls of a handler."""
 
 
 class Incoming:
@@ -95,9 +95,9 @@ class Incoming:
     @property
     def client(self) -> Client:
         """A client on the service's own transport, with its secret. What is left of this request's time bounds the
-        calls that are made while it is served.
+        calls that are made while it is served, in whatever thread. Closing it ends nothing.
         """
-        return self._host.nested_client()
+        return self._host.nested_client(self)
 
     def status(self, code: int, reason: str = "", *, progress: float | None = None) -> bool:
         """Push a status message to the caller, who sees it while the call runs.

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from collections.abc import Callable
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any, Final, NamedTuple, TypeGuard, TypeVar, get_type_hints
 
 import msgspec
@@ -144,12 +147,13 @@ def _rebuild(cls: type[Exception], data: ErrorData) -> Exception:
         raised = Exception.__new__(cls)
     except TypeError:
         raised = cls.__new__(cls, *data.args)
-    raised.args = tuple(data.args)
+    # Past a __setattr__ of its own: a frozen dataclass can be raised as well.
+    BaseException.args.__set__(raised, tuple(data.args))  # type: ignore[attr-defined]
     hints = _hints(cls)
     for name, value in data.fields.items():
         if name.isidentifier() and not name.startswith("_") and name != "args":
             try:
-                setattr(raised, name, _converted(value, hints.get(name, Any)))
+                object.__setattr__(raised, name, _converted(value, hints.get(name, Any)))
             except Exception:  # noqa: S112 - a property of the class: it is computed from the rest
                 continue
     return raised
@@ -166,7 +170,14 @@ def _hints(cls: type) -> dict[str, Any]:
     try:
         return get_type_hints(cls)
     except (NameError, TypeError):
-        return {}
+        pass
+    hints: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):  # one by one: what cannot be evaluated takes no other with it
+        scope = vars(sys.modules[base.__module__]) if base.__module__ in sys.modules else {}
+        for name, written in vars(base).get("__annotations__", {}).items():
+            with suppress(NameError, TypeError):
+                hints |= get_type_hints(SimpleNamespace(__annotations__={name: written}), scope, dict(vars(base)))
+    return hints
 
 
 def _text(raised: BaseException) -> str:

@@ -303,12 +303,25 @@ def _hints(function: Callable[..., Any], names: list[str]) -> dict[str, Any]:
 
 def _check_readable(where: str, name: str, annotation: Any) -> None:
     try:
-        kind = msgspec.inspect.type_info(annotation)
-        readable = not isinstance(kind, msgspec.inspect.CustomType)
+        unreadable = _unreadable_in(msgspec.inspect.type_info(annotation), set())
     except TypeError:
-        readable = False
-    if not readable:
-        raise InvalidHandler(f"{where}: parameter {name!r}: {_spell(annotation)} cannot be read from JSON")
+        unreadable = annotation
+    if unreadable is not None:
+        inside = "" if unreadable is annotation else f", in {_spell(annotation)},"
+        raise InvalidHandler(f"{where}: parameter {name!r}: {_spell(unreadable)}{inside} cannot be read from JSON")
+
+
+def _unreadable_in(kind: Any, seen: set[int]) -> Any:
+    """Return a class in a type that nothing in JSON becomes, however deep; ``None`` if there is none."""
+    if isinstance(kind, msgspec.inspect.CustomType):
+        return None if kind.cls is object else kind.cls
+    if isinstance(kind, tuple | list):
+        return next((found for one in kind if (found := _unreadable_in(one, seen)) is not None), None)
+    if not isinstance(kind, msgspec.inspect.Type | msgspec.inspect.Field) or id(kind) in seen:
+        return None
+    seen.add(id(kind))
+    parts = (getattr(kind, field) for field in kind.__struct_fields__)
+    return next((found for part in parts if (found := _unreadable_in(part, seen)) is not None), None)
 
 
 def _spell(annotation: Any) -> str:

@@ -13,10 +13,10 @@ import time
 from collections import deque
 from typing import Any, ClassVar, Final, Self
 
-from treaty.client import Client, check_count
-from treaty.driving import WakeUp, present
+from treaty.client import Client, Nested, check_count
+from treaty.driving import Allowance, WakeUp, present
 from treaty.engine import SKEW_MS, Answerer
-from treaty.errors import ConfigurationError, ForkedError, InvalidSecret, TreatyError
+from treaty.errors import ConfigurationError, ForkedError, InvalidSecret, InvalidTarget, TreatyError
 from treaty.guard import CAPACITY, Guard
 from treaty.incoming import Incoming
 from treaty.logs import logger
@@ -294,6 +294,8 @@ class Service:
             InvalidTarget, EncodingError, FrameTooLarge: nothing was sent.
             TransportError: it may not have been sent to everybody.
         """
+        if not isinstance(topic, str):
+            raise InvalidTarget(f"a topic is text such as 'Host.created', not {type(topic).__name__}")
         frame = announce(
             self._keyring,
             f"{self.name}.{topic}",
@@ -337,11 +339,11 @@ class Service:
             self._end_run()
             raise
 
-    def _nested_client(self) -> Client:
+    def _nested_client(self, allowance: Allowance) -> Client:
         with self._client_lock:
-            if self._client is None or self._client.closed:  # a handler may have closed it
+            if self._client is None:
                 self._client = Client(self._transport, secret=self._keyring)
-            return self._client
+            return Nested(self._client, allowance)
 
 
 def _check_number(name: str, number: float, least: int) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from functools import partial
 from math import inf
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from treaty.children import end_child
 from treaty.closing import Finish
 from treaty.coroutines import LoopThread
-from treaty.driving import SERVING_UNTIL, WakeUp, present
+from treaty.driving import Allowance, WakeUp, present
 from treaty.engine import Answer, Answerer, Run, Stop
 from treaty.errors import ClosedError, ConnectionLost, ResourceExhausted, TreatyError, Unavailable
 from treaty.incoming import Incoming
@@ -81,7 +81,7 @@ class Serving:
         *,
         concurrency: int,
         reads_ahead: bool,
-        client: Callable[[], Client],
+        client: Callable[[Allowance], Client],
         failed: Callable[[TreatyError], None],
     ) -> None:
         self.answerer = answerer
@@ -100,6 +100,7 @@ class Serving:
         self._workers = 1
         self._left_at = 0.0
         self._stand_in_wake = WakeUp()
+        self._context = copy_context()  # of whoever starts the service: handlers find what is set there
         self._loop = LoopThread("treaty-service-loop")
         self._spawn(self._work, "treaty-service-1")
         if reads_ahead:
@@ -267,9 +268,10 @@ class Serving:
             frame = self.answerer.status(message.exchange, code, reason, progress=progress, now=present())
         return reply(message.delivery, frame)
 
-    def nested_client(self) -> Client:
-        """Return the client for nested calls."""
-        return self._client()
+    def nested_client(self, message: Incoming) -> Client:
+        """Return the client for the nested calls of a handler."""
+        assert isinstance(message, Job)
+        return self._client(message.allowance)
 
     def _queue_or_refuse(self, job: Job) -> bool:
         """Return whether there is a place for the job now."""
@@ -286,16 +288,14 @@ class Serving:
     def _run_all(self, job: Job | None) -> None:
         """Run a job that has a place, and whatever waits for that place."""
         while job is not None:
-            if not job.bound.handler.is_async:
-                self._run(job)
-            elif self._pass_on(job):
+            if (job.bound.handler.is_async or self._run(job)) and self._pass_on(job):
                 return
             job = self._places.next_or_leave()
 
     def _pass_on(self, job: Job) -> bool:
         """Have a job that has a place run by another thread than this one, and return whether there can be one."""
         try:
-            if job.bound.handler.is_async:
+            if job.bound.handler.is_async or job.awaited is not None:
                 self._start_coroutine(job)
             else:
                 _Thread(self, partial(self._run_all, job), "treaty-service-late").start()
@@ -306,24 +306,24 @@ class Serving:
             return False
         return True
 
-    def _run(self, job: Job) -> None:
+    def _run(self, job: Job) -> bool:
+        """Run a job, and return whether what its handler returned has yet to be awaited."""
         if self._skip(job):
-            return
-        token = SERVING_UNTIL.set(job.exchange.deadline)
+            return False
         job.started = time.monotonic()
-        bound = job.bound
         try:
-            value = bound.handler.function(job, *bound.args, **bound.kwargs)
+            value = job.call(self._context)
         except BaseException as raised:
             self._end(job, raised, None)
-        else:
-            self._end(job, None, value)
-        finally:
-            SERVING_UNTIL.reset(token)
+            return False
+        if isinstance(value, Awaitable):
+            job.awaited = value
+            return True
+        self._end(job, None, value)
+        return False
 
     def _start_coroutine(self, job: Job) -> None:
-        context = copy_context()
-        context.run(SERVING_UNTIL.set, job.exchange.deadline)
+        context = job.context or job.enter(self._context)
 
         def started(task: asyncio.Task[None]) -> None:
             job.task = task
@@ -332,13 +332,13 @@ class Serving:
         self._loop.start(lambda: self._run_coroutine(job), context, started)
 
     async def _run_coroutine(self, job: Job) -> None:
-        if self._skip(job):
-            return
-        job.started = time.monotonic()
-        bound = job.bound
+        if job.awaited is None:
+            if self._skip(job):
+                return
+            job.started = time.monotonic()
         try:
             async with asyncio.timeout(job.remaining):
-                value = await bound.handler.function(job, *bound.args, **bound.kwargs)
+                value = await (job.awaited or job.bound.handler.function(job, *job.bound.args, **job.bound.kwargs))
         except BaseException as raised:
             # sys.exit in a handler must not end the loop either.
             self._end(job, raised, None)
@@ -348,8 +348,7 @@ class Serving:
     def _coroutine_over(self, job: Job) -> None:
         if self._reception.foreign:
             end_child()  # to end the child's loop would take the parent's out of its poll
-        # A task that is cancelled before its first step never runs: its job ends here.
-        self._finish(job, None)
+        self._finish(job, None)  # a task that is cancelled before its first step never runs
         while (following := self._places.next_or_leave()) is not None and not self._pass_on(following):
             pass
 
@@ -366,6 +365,7 @@ class Serving:
         """A handler has returned or raised."""
         if self._reception.foreign:
             end_child(raised)  # it has forked
+        job.allowance.until = None
         failed = None if raised is None else partial(failure, self.answerer, job, raised, note(job, raised))
         self._finish(job, failed or partial(result, self.answerer, job, value))
 

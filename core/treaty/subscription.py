@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from treaty.closing import Finish, end_if_lost
 from treaty.driving import check_callback, present
-from treaty.errors import ClosedError, TransportError
+from treaty.errors import ClosedError, ConfigurationError, TransportError
 from treaty.logs import logger
 from treaty.messages import Notification
 from treaty.notices import Listener
@@ -93,8 +93,10 @@ class Subscription(Resource):
         """Yield notifications as they come; ends when the subscription is closed.
 
         Raises:
+            ConfigurationError: it has a callback, which is given them all.
             ForkedError: this is a forked child, to which nothing comes.
         """
+        self._check_callback()
         while True:
             self.check_process()
             with self._lock:
@@ -105,12 +107,21 @@ class Subscription(Resource):
                 notification = self._kept.popleft()
             yield notification
 
+    def _check_callback(self) -> None:
+        if self._callback is not None:
+            raise ConfigurationError(
+                f"the subscription to {self.pattern} hands all that it hears to its callback: subscribe without one to "
+                "iterate"
+            )
+
     async def __aiter__(self) -> AsyncIterator[Notification]:
         """Yield notifications as they come; ends when the subscription is closed.
 
         Raises:
+            ConfigurationError: it has a callback, which is given them all.
             ForkedError: this is a forked child, to which nothing comes.
         """
+        self._check_callback()
         self.check_process()
         loop = asyncio.get_running_loop()
         heard = asyncio.Event()

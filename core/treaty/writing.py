@@ -37,7 +37,10 @@ def result(answerer: Answerer, job: Job, value: object) -> bytes | None:
 
 def failure(answerer: Answerer, job: Job, raised: BaseException, error_id: str) -> bytes | None:
     """Write what a handler raised. ``None``: not even that could be written."""
-    return _guarded(answerer, job, lambda: answerer.failure(job.exchange, raised, error_id=error_id, now=present()))
+    headers = job.response_headers
+    return _guarded(
+        answerer, job, lambda: answerer.failure(job.exchange, raised, error_id=error_id, now=present(), headers=headers)
+    )
 
 
 def verdict(answerer: Answerer, job: Job, error: TreatyError) -> bytes | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -68,3 +71,22 @@ def test_a_deadline_is_a_timeout_for_whoever_catches_those() -> None:
 def test_a_remote_error_has_the_status_of_its_class_unless_told() -> None:
     assert errors.UnknownMethod("x").status_code == 404
     assert errors.UnknownMethod("x", status_code=410).status_code == 410
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FrameRefused("seal"),
+        Unavailable("nobody", frame=b"abc"),
+        RemoteError("text", type="x.y", fields={"a": [1]}, error_id="id", status_code=409),
+        errors.DeadlineExceeded("late"),
+        errors.MissingExtra("kombu"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("copied", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy])
+def test_a_copy_is_the_same(error: TreatyError, copied: Callable[[TreatyError], TreatyError]) -> None:
+    """A process of a pool hands on what it raised, and a pool that cannot read that hangs."""
+    error.add_note("beside")
+    other = copied(error)
+    assert (type(other), str(other), other.args, vars(other)) == (type(error), str(error), error.args, vars(error))

@@ -23,7 +23,7 @@ class Host:
         self.reported.append((code, reason, progress))
         return True
 
-    def nested_client(self) -> Any:
+    def nested_client(self, message: Incoming) -> Any:
         raise AssertionError
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from datetime import UTC, datetime
 from typing import Any, Self
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -264,3 +267,34 @@ def test_a_class_that_cannot_be_rebuilt_arrives_as_a_remote_error() -> None:
     back = travelled(Group("many", [ValueError("one")]))
     assert type(back) is RemoteError
     assert back.type == "tests.a-group"
+
+
+@error("tests.frozen")
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    item: str
+
+
+def test_a_frozen_class_is_rebuilt() -> None:
+    info, status = write_error(Frozen("tea"))
+    rebuilt = read_error(info, status)
+    assert isinstance(rebuilt, Frozen)
+    assert (rebuilt.item, rebuilt.args) == ("tea", ("tea",))
+
+
+@error("tests.half-known")
+class HalfKnown(Exception):
+    when: datetime
+    what: "Nowhere | None" = None  # type: ignore[name-defined]  # noqa: F821, UP037 - as if it were imported for types
+
+    def __init__(self, when: datetime) -> None:
+        super().__init__("then")
+        self.when = when
+
+
+def test_an_annotation_that_cannot_be_evaluated_costs_no_other_field_its_type() -> None:
+    when = datetime(2020, 1, 1, tzinfo=UTC)
+    info, status = write_error(HalfKnown(when))
+    rebuilt = read_error(msgspec.json.decode(msgspec.json.encode(info), type=ErrorInfo), status)
+    assert isinstance(rebuilt, HalfKnown)
+    assert rebuilt.when == when

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from functools import cached_property, lru_cache, partialmethod
 from itertools import product
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -342,6 +344,14 @@ class Vague:
         raise LookupError("no value")
 
 
+@dataclass
+class Shelf:
+    things: list[Shelf] | dict[str, Path]
+
+
+def deep_inside(self: object, message: object, shelf: list[Shelf] | None = None) -> None: ...
+
+
 def of_unknown_type(self: object, message: object, text: Missing) -> None:  # type: ignore[name-defined]  # noqa: F821
     ...
 
@@ -354,6 +364,7 @@ def of_unknown_type(self: object, message: object, text: Missing) -> None:  # ty
         (unreadable, "'stream'"),
         (not_by_name, "'text'"),
         (of_unknown_type, "Missing"),
+        (deep_inside, r"'shelf': Path, in list\[.*Shelf\] \| None, cannot be read from JSON"),
         (piece_by_piece, r"return the result as a whole, and send what comes before it with message\.status"),
         (piece_by_piece_later, r"return the result as a whole, and send what comes before it with message\.status"),
         (Vague(), "LookupError"),

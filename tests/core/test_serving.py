@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
 from datetime import datetime, timedelta, tzinfo
+from typing import Any
 
 import pytest
 
@@ -360,3 +365,115 @@ def test_a_coroutine_that_blocks_its_loop_does_not_hold_up_a_stop(room: Room) ->
     service.gate.open()
     with pytest.raises(ConnectionLost):
         pending.result()
+
+
+USER: ContextVar[str] = ContextVar("user", default="nobody")
+
+
+def logged(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return inner
+
+
+class Around(Service):
+    """What handlers leave behind, and what is wrapped around them."""
+
+    name = "around"
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.answered = threading.Event()
+        self.later: asyncio.Task[Any] | None = None
+        self.outside: Client | None = None
+
+    def on_log_in(self, message: Incoming, who: str) -> None:
+        USER.set(who)
+
+    def on_who(self, message: Incoming) -> str:
+        return USER.get()
+
+    async def on_who_later(self, message: Incoming) -> str:
+        return USER.get()
+
+    @logged
+    async def on_wrapped(self, message: Incoming, number: int) -> float:
+        await asyncio.sleep(0)
+        return number + message.remaining // 1e9
+
+    @logged
+    async def on_wrapped_failure(self, message: Incoming) -> None:
+        raise LookupError("nothing there")
+
+    def on_handed_on(self, message: Incoming) -> Any:
+        return message.client.send("around.wrapped", [1])
+
+    def on_remaining(self, message: Incoming) -> float:
+        return message.remaining
+
+    def on_elsewhere(self, message: Incoming) -> Any:
+        with ThreadPoolExecutor(1) as threads:
+            return threads.submit(message.client.call, "around.remaining").result()
+
+    def on_closes(self, message: Incoming) -> Any:
+        with message.client as client:
+            client.call("around.who")
+        return message.client.call("around.who")
+
+    async def on_leaves(self, message: Incoming) -> None:
+        async def later() -> Any:
+            assert await asyncio.to_thread(message.wait_cancelled, LIMIT)
+            return [await client.send("around.who") for client in (message.client, self.outside) if client is not None]
+
+        self.later = asyncio.get_running_loop().create_task(later())
+        self.later.add_done_callback(lambda _: self.answered.set())
+
+
+def test_no_request_finds_what_another_one_set(room: Room) -> None:
+    room.serve(Around, concurrency=2)
+    client = room.client()
+    for _ in range(4):
+        client.call("around.log_in", ["alice"])
+    assert {client.call(f"around.{method}") for method in ("who", "who_later") for _ in range(4)} == {"nobody"}
+
+
+def test_handlers_find_what_was_set_where_the_service_was_started(room: Room) -> None:
+    def start() -> None:
+        USER.set("the service")
+        room.serve(Around)
+
+    copy_context().run(start)
+    assert [room.client().call(f"around.{method}") for method in ("who", "who_later")] == ["the service"] * 2
+
+
+def test_a_coroutine_under_a_decorator_is_awaited(either_room: Room) -> None:
+    either_room.serve(Around, concurrency=2)
+    client = either_room.client()
+    pendings = [client.send("around.wrapped", [number]) for number in range(20)]
+    assert [pending.result() for pending in pendings] == list(range(20))
+    assert client.call("around.handed_on") == 1
+    with pytest.raises(RemoteError, match="LookupError: nothing there"):
+        client.call("around.wrapped_failure")
+
+
+def test_the_time_of_a_request_bounds_its_client_in_any_thread(room: Room) -> None:
+    room.serve(Around, concurrency=2)
+    assert 0 < room.client().call("around.elsewhere", timeout=1) <= 1
+
+
+def test_a_handler_that_closes_its_client_ends_no_call(room: Room) -> None:
+    room.serve(Around, concurrency=8)  # each of four calls two more, one after the other
+    client = room.client()
+    for _ in range(5):
+        pendings = [client.send("around.closes") for _ in range(4)]
+        assert [pending.result() for pending in pendings] == ["nobody"] * 4
+
+
+def test_what_a_handler_leaves_behind_is_bound_no_longer(room: Room) -> None:
+    service = room.serve(Around)
+    service.outside = room.client()
+    room.client().call("around.leaves", timeout=0.1)
+    assert service.answered.wait(LIMIT) and service.later is not None
+    assert service.later.result() == ["nobody", "nobody"]

@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from treaty import ClosedError, EncodingError, InvalidTarget, Notification, Subscription, TransportError
+from treaty import (
+    ClosedError,
+    ConfigurationError,
+    EncodingError,
+    InvalidTarget,
+    Notification,
+    Subscription,
+    TransportError,
+)
 from treaty_memory import MemoryTransport
 
 from .conftest import SECRET, Room
@@ -85,6 +93,24 @@ def test_an_async_loop_yields_what_comes(room: Room) -> None:
     service.publish("x", 0)
     assert asyncio.run(listen()) == [0, 1, 2]
     assert not subscription._waiters
+
+
+def test_what_a_callback_is_given_is_not_iterated_as_well(room: Room) -> None:
+    room.serve(Slow)
+    subscription = room.client().subscribe("slow.#", lambda _: None)
+    with pytest.raises(ConfigurationError, match="subscribe without one to iterate"):
+        next(iter(subscription))
+
+    async def first() -> Any:
+        return await anext(aiter(subscription))
+
+    with pytest.raises(ConfigurationError, match="subscribe without one to iterate"):
+        asyncio.run(first())
+
+
+def test_a_topic_is_text(room: Room) -> None:
+    with pytest.raises(InvalidTarget, match="not NoneType"):
+        room.serve(Slow).publish(None, 1)  # type: ignore[arg-type]
 
 
 def test_every_subscriber_gets_its_own_copy(room: Room) -> None:

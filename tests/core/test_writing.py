@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from treaty import ConnectionLost, InvalidResult, Response
@@ -68,6 +70,16 @@ def test_what_a_handler_raised_is_logged_once_under_its_id(caplog: pytest.LogCap
     error_id = note(job, raised)
     assert error_id in str(heard(failure(end, job, raised, error_id)))
     assert [error_id in record.getMessage() for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize(
+    "write", [lambda end, job: failure(end, job, KeyError("x"), ""), lambda end, job: result(end, job, object())]
+)
+def test_an_error_bears_the_headers_that_were_set_before_it(write: Callable[[Answerer, Job], bytes | None]) -> None:
+    end = answerer()
+    job = asked(end)
+    job.set_header("retry-after", "5")
+    assert read(write(end, job)).headers == {"retry-after": "5"}
 
 
 def test_what_a_caller_gave_up_is_no_mishap(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,6 +7,7 @@ care of.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Final
 
@@ -22,6 +23,8 @@ def main() -> int:
 
 
 def _main() -> int:
+    if os.environ.get("COLUMNS", "1").strip("0") == "":
+        del os.environ["COLUMNS"]  # no width is meant by that, and all output would be cut to nothing
     # Nearly all of the time until a command runs goes into what is imported here.
     try:
         from treaty.cli.streams import mend_streams

@@ -105,7 +105,8 @@ def show_json(value: Any, *, raw: bool = False) -> None:
         raw: print text without quotes and escapes, and everything else on one line.
     """
     if raw and isinstance(value, str):
-        typer.echo(value)
+        # As it is for a program, colours included; a terminal is not to be steered by it.
+        typer.echo(_harmless(value) if sys.stdout.isatty() else value, color=True)
         return
     terminal = sys.stdout.isatty() and not raw
     text = _dumped(value, indent=2 if terminal else None)
@@ -124,7 +125,7 @@ def _dumped(value: Any, indent: int | None = None) -> str:
 
 def _harmless(text: str) -> str:
     # JSON escapes the control characters below U+0020 itself; those above it could still steer a terminal.
-    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or c in "\n\t" else json.dumps(c)[1:-1] for c in text)
 
 
 def start_logging(*, verbose: bool) -> None:

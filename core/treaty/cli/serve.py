@@ -6,7 +6,7 @@ It must not know transports: the URL names one. Draining is the service's own bu
 from __future__ import annotations
 
 import signal
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,9 +36,14 @@ def serve(
         ),
     ] = None,
     drain: Annotated[
-        float,
-        typer.Option("--drain", metavar="SECONDS", min=0, help="What running handlers have to finish at the end."),
-    ] = DRAIN,
+        float | None,
+        typer.Option(
+            "--drain",
+            metavar="SECONDS",
+            min=0,
+            help=f"What running handlers have to finish at the end; else the service decides, mostly {DRAIN:g}.",
+        ),
+    ] = None,
     secret_file: SecretFile = None,
     verbose: Verbose = False,
 ) -> None:
@@ -50,9 +55,10 @@ def serve(
     cls = load_service(service)
     secret = read_secret(secret_file)
     # Who says nothing leaves it to the class: a storage service shares transactions among what runs at once.
-    chosen = {} if concurrency is None else {"concurrency": concurrency}
+    given: dict[str, Any] = {"concurrency": concurrency, "drain": drain}
+    chosen = {name: value for name, value in given.items() if value is not None}
     with connect(url) as transport:
-        _run(cls(transport, secret=secret, drain=drain, **chosen), transport, url)
+        _run(cls(transport, secret=secret, **chosen), transport, url)
 
 
 def _run(service: Service, transport: Transport, url: str) -> None:

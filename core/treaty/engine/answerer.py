@@ -251,18 +251,32 @@ class Answerer:
         try:
             return self._keyring.seal(Response.kind, encode(message), key=exchange.key, limit=self._max_frame)
         except EncodingError as error:
-            return self.error(exchange, InvalidResult(f"{method} was executed, but its result: {error}"), now=now)
+            invalid = InvalidResult(f"{method} was executed, but its result: {error}")
+            return self.error(exchange, invalid, now=now, headers=headers)
         except FrameTooLarge as error:
-            return self.error(exchange, FrameTooLarge(f"{method} was executed, but its result: {error}"), now=now)
+            large = FrameTooLarge(f"{method} was executed, but its result: {error}")
+            return self.error(exchange, large, now=now, headers=headers)
 
-    def failure(self, exchange: Exchange, raised: BaseException, *, now: Instant, error_id: str = "") -> bytes:
-        """Write the answer for what a handler raised."""
+    def failure(
+        self,
+        exchange: Exchange,
+        raised: BaseException,
+        *,
+        now: Instant,
+        error_id: str = "",
+        headers: dict[str, str] | None = None,
+    ) -> bytes:
+        """Write the answer for what a handler raised, with the headers that it had set."""
         written = write_error(raised, error_id="" if is_expected(raised) else error_id)
-        return self._error(written, identifier=exchange.request.id, to=exchange.to, key=exchange.key, now=now)
+        to, key = exchange.to, exchange.key
+        return self._error(written, identifier=exchange.request.id, to=to, key=key, now=now, headers=headers)
 
-    def error(self, exchange: Exchange, verdict: TreatyError, *, now: Instant) -> bytes:
+    def error(
+        self, exchange: Exchange, verdict: TreatyError, *, now: Instant, headers: dict[str, str] | None = None
+    ) -> bytes:
         """Write the answer for something that the service itself has to say."""
-        return self._error(answer(verdict), identifier=exchange.request.id, to=exchange.to, key=exchange.key, now=now)
+        written, to, key = answer(verdict), exchange.to, exchange.key
+        return self._error(written, identifier=exchange.request.id, to=to, key=key, now=now, headers=headers)
 
     def status(
         self, exchange: Exchange, code: int, reason: str = "", *, progress: float | None = None, now: Instant
@@ -299,14 +313,28 @@ class Answerer:
         return Answer(None if exchange.request.one_way else self.error(exchange, verdict, now=now), reason)
 
     def _error(
-        self, written: tuple[ErrorInfo, StatusLine], *, identifier: str, to: str, key: Key, now: Instant
+        self,
+        written: tuple[ErrorInfo, StatusLine],
+        *,
+        identifier: str,
+        to: str,
+        key: Key,
+        now: Instant,
+        headers: dict[str, str] | None = None,
     ) -> bytes:
         info, status = written
         text = info.message[:300]
         short = ErrorData(type=info.data.type[:100], args=[text], error_id=info.data.error_id)
-        for attempt in (info, ErrorInfo(code=info.code, message=text, data=short)):
+        # Where it is too much for a frame, it goes without its fields and headers.
+        for attempt, added in ((info, headers), (ErrorInfo(code=info.code, message=text, data=short), None)):
             message = Response(
-                id=identifier, to=to, status=status, sender=self._sender, created=now.wall, error=attempt
+                id=identifier,
+                to=to,
+                status=status,
+                sender=self._sender,
+                created=now.wall,
+                error=attempt,
+                headers=added or {},
             )
             try:
                 return self._keyring.seal(Response.kind, encode(message), key=key, limit=self._max_frame)

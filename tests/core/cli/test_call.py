@@ -36,6 +36,19 @@ def test_raw_text_has_no_quotes(kitchen: object, run: Run) -> None:
     assert run("call", "kitchen.word", "--raw").stdout == "a\nb\n"
 
 
+def test_raw_text_is_as_it_is_for_a_program_and_steers_no_terminal(far_kitchen: object, start: Start) -> None:
+    arguments = ("call", "kitchen.word", json.dumps(["a\x1b[31mred\ttea"]), "--raw")
+    assert start(*arguments).communicate(timeout=30)[0] == "a\x1b[31mred\ttea\n"
+    process, seen = on_a_terminal(start, *arguments, stream="stdout")
+    assert process.wait(timeout=30) == 0
+    assert seen == b"a\\u001b[31mred\ttea\r\n"
+
+
+def test_a_width_of_nothing_is_none(start: Start) -> None:
+    process = start("--help", env={**os.environ, "COLUMNS": "0"})
+    assert "Usage: treaty" in process.communicate(timeout=30)[0]
+
+
 def test_status_messages_are_plain_lines_where_there_is_no_terminal(kitchen: object, run: Run) -> None:
     result = run("call", "kitchen.cook")
     assert result.stdout == "7\n"
@@ -117,10 +130,11 @@ def test_who_leaves_a_pipe_unread_ends_the_command_without_a_word(
     assert "Error" not in f"{out}{err}" and "Traceback" not in f"{out}{err}"
 
 
-def test_on_a_terminal_the_status_is_a_live_line_that_goes_away(far_kitchen: object, start: Start) -> None:
+def on_a_terminal(start: Start, *arguments: str, stream: str) -> tuple[subprocess.Popen[str], bytes]:
+    """Run a command with one of its streams on a terminal, and return all that it writes there."""
     parent, child = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"}
-    process = start("call", "kitchen.cook", stderr=child, env=environment)
+    process = start(*arguments, env=environment, **{stream: child})
     os.close(child)
     seen = b""
     try:
@@ -130,6 +144,11 @@ def test_on_a_terminal_the_status_is_a_live_line_that_goes_away(far_kitchen: obj
         pass  # how Linux says that the other end of a terminal is closed
     finally:
         os.close(parent)
+    return process, seen
+
+
+def test_on_a_terminal_the_status_is_a_live_line_that_goes_away(far_kitchen: object, start: Start) -> None:
+    process, seen = on_a_terminal(start, "call", "kitchen.cook", stream="stderr")
     out, _ = process.communicate(timeout=10)
     assert (process.returncode, out) == (0, "7\n")
     assert b"\x1b[2K" in seen  # a line was drawn, and erased

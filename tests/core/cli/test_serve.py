@@ -29,6 +29,12 @@ class Broken(Service):
     name = "broken"
     def setup(self):
         raise OSError("no disk")
+class Plain(Service):
+    name = "plain"
+    def __init__(self, transport, *, secret):
+        super().__init__(transport, secret=secret)
+    def setup(self):
+        raise OSError("plain enough")
 class Greedy(Service):
     name = "greedy"
     def __init__(self, transport, *, concurrency=7, **options):
@@ -94,11 +100,12 @@ def test_an_address_in_use_is_one_line(far_kitchen: object, here: Path, start: S
         (
             ["served:Nobody"],
             2,
-            "ConfigurationError: the module 'served' has no 'Nobody'; services in it: Broken, Deaf, Greedy",
+            "ConfigurationError: the module 'served' has no 'Nobody'; services in it: Broken, Deaf, Greedy, Plain",
         ),
         (["nowhere:Deaf"], 2, "ConfigurationError: there is no module 'nowhere'"),
         (["served:Broken"], 70, "OSError: no disk"),
         (["served:Greedy"], 70, "OSError: wants 7"),
+        (["served:Plain"], 70, "OSError: plain enough"),
         (["served:Greedy", "--concurrency", "3"], 70, "OSError: wants 3"),
         (["served:Deaf", "--concurrency", "0"], 2, "usage: "),
         (["served:Deaf", "--url", "kombu+nope://"], 2, "UnknownScheme: "),

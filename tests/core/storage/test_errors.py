@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from treaty.registry import is_expected, read_error, write_error
@@ -38,3 +40,5 @@ def test_it_travels(error: StorageError, status: int, culprit: str) -> None:
     assert str(arrived) == str(error)
     assert vars(error).items() <= vars(arrived).items()
     assert line.code == status and culprit in str(error)
+    copied = pickle.loads(pickle.dumps(error))  # as a pool of processes does
+    assert (type(copied), str(copied), vars(copied)) == (type(error), str(error), vars(error))
