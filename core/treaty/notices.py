@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from treaty.codec import decode, encode
 from treaty.engine import SKEW_MS, Instant
-from treaty.errors import DecodingError, FrameRefused, InvalidTarget
+from treaty.errors import DecodingError, FrameRefused
 from treaty.guard import Admission, Guard
 from treaty.messages import Notification
 from treaty.routing import matches, split_topic
@@ -48,9 +48,7 @@ def announce(
         EncodingError: JSON cannot carry ``data``.
         FrameTooLarge: over the limit.
     """
-    _, rest = split_topic(topic)
-    if not {"*", "#"}.isdisjoint(rest.split(".")):
-        raise InvalidTarget(f"{topic!r} is a pattern, and what is published has a topic: '*' and '#' stand for others")
+    split_topic(topic)
     message = Notification(id=random(16).hex(), topic=topic, data=data, created=wall, ttl=LIFETIME_MS, sender=sender)
     return keyring.seal(Notification.kind, encode(message), limit=max_frame)
 
