@@ -61,8 +61,8 @@ class Switchboard:
         self._dialling = threading.Lock()
         self._reading = Reading(self._caller, self._lock)
         self._sender = Errands("treaty-client-sender")
-        #: How many requests wait for the line to be opened, in a thread of its own, and who is not to overtake them.
-        self._first = 0
+        #: The requests that wait for the line to be opened, in a thread of its own, and who is not to overtake them.
+        self._first: set[Pending] = set()
         self._behind: list[WakeUp] = []
         self._closed = False
 
@@ -159,15 +159,16 @@ class Switchboard:
             try:
                 send()
             finally:
-                with self._lock:
-                    self._first -= 1
-                    behind = [] if self._first else list(self._behind)
-                for one in behind:
+                self._first.discard(pending)
+                for one in [] if self._first else list(self._behind):
                     one.wake()
 
-        with self._lock:
-            self._first += 1
-        self.do_soon(errand)
+        try:
+            self._first.add(pending)
+            self.do_soon(errand)
+        except BaseException:
+            self._first.discard(pending)  # Ctrl-C: nobody else would, and whoever calls would wait for it
+            raise
 
     def let_first_go(self, timeout: float, target: str) -> float:
         """Wait for what was to be sent before the line was open, as order is kept from the first request on. Return what

@@ -8,6 +8,7 @@ import os
 import threading
 import warnings
 import weakref
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -26,6 +27,7 @@ from treaty import (
     TransportError,
     Unavailable,
 )
+from treaty.switchboard import Switchboard
 from treaty_memory import MemoryTransport
 from treaty_memory.transport import MemoryLine
 
@@ -123,6 +125,20 @@ def test_nothing_overtakes_what_was_sent_before_the_line_was_open(style: str) ->
             assert (first.result(), client.call("log.note", [3])) == (1, 3)
             assert service.noted == [1, 2, 3]
             opening.join()
+
+
+def test_who_is_interrupted_while_sending_is_waited_for_by_nobody(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.serve(Log)
+    client = room.client()
+
+    def struck(self: Switchboard, job: Callable[[], None]) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Switchboard, "do_soon", struck)
+        with pytest.raises(KeyboardInterrupt):
+            client.send("log.note", [1])
+    assert client.call("log.note", [2], timeout=5) == 2
 
 
 def test_who_waits_behind_them_waits_no_longer_than_it_may() -> None:
