@@ -238,10 +238,10 @@ def opaque_becomes_null() -> Iterator[None]:
     """A result that JSON cannot carry arrives as null."""
     before = Answerer.error
 
-    def error(self: Answerer, exchange: Exchange, verdict: TreatyError, *, now: Any) -> bytes:
+    def error(self: Answerer, exchange: Exchange, verdict: TreatyError, **more: Any) -> bytes:
         if isinstance(verdict, InvalidResult):
-            return self.result(exchange, None, now=now)
-        return before(self, exchange, verdict, now=now)
+            return self.result(exchange, None, now=more["now"])
+        return before(self, exchange, verdict, **more)
 
     with patched(Answerer, "error", error):
         yield
@@ -252,9 +252,9 @@ def misnames_too_large() -> Iterator[None]:
     """A result over the size limit is InvalidResult."""
     before = Answerer.error
 
-    def error(self: Answerer, exchange: Exchange, verdict: TreatyError, *, now: Any) -> bytes:
+    def error(self: Answerer, exchange: Exchange, verdict: TreatyError, **more: Any) -> bytes:
         named = InvalidResult(str(verdict)) if isinstance(verdict, FrameTooLarge) else verdict
-        return before(self, exchange, named, now=now)
+        return before(self, exchange, named, **more)
 
     with patched(Answerer, "error", error):
         yield
@@ -331,10 +331,10 @@ def abandoned_counts_as_done() -> Iterator[None]:
     """A call whose handler is given up when its service stops has the result null."""
     before = Answerer.error
 
-    def error(self: Answerer, exchange: Exchange, verdict: TreatyError, *, now: Any) -> bytes:
+    def error(self: Answerer, exchange: Exchange, verdict: TreatyError, **more: Any) -> bytes:
         if isinstance(verdict, ConnectionLost):
-            return self.result(exchange, None, now=now)
-        return before(self, exchange, verdict, now=now)
+            return self.result(exchange, None, now=more["now"])
+        return before(self, exchange, verdict, **more)
 
     with patched(Answerer, "error", error):
         yield
