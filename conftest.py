@@ -41,7 +41,7 @@ _LONGEST: Final = (
     "test_demo.py",
     "test_streams.py",
 )
-#: With more processes than that, the longest module is still under way when all else is done.
+#: More were never tried.
 _MOST_WORKERS: Final = 17
 #: What a report says of the target that it is about.
 _ABOUT: Final = "contract target"

@@ -43,6 +43,6 @@ class Job(Incoming):
         context.run(SERVING.set, self.allowance)
         return context
 
-    def call(self, outer: Context) -> Any:
+    def call(self) -> Any:
         """Call the handler, and return what it returns."""
-        return self.enter(outer).run(self.bound.handler.function, self, *self.bound.args, **self.bound.kwargs)
+        return self.bound.handler.function(self, *self.bound.args, **self.bound.kwargs)

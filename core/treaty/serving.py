@@ -312,7 +312,7 @@ class Serving:
             return False
         job.started = time.monotonic()
         try:
-            value = job.call(self._context)
+            value = job.enter(self._context).run(job.call)
         except BaseException as raised:
             self._end(job, raised, None)
             return False
@@ -338,7 +338,7 @@ class Serving:
             job.started = time.monotonic()
         try:
             async with asyncio.timeout(job.remaining):
-                value = await (job.awaited or job.bound.handler.function(job, *job.bound.args, **job.bound.kwargs))
+                value = await (job.awaited or job.call())
         except BaseException as raised:
             # sys.exit in a handler must not end the loop either.
             self._end(job, raised, None)

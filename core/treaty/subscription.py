@@ -107,13 +107,6 @@ class Subscription(Resource):
                 notification = self._kept.popleft()
             yield notification
 
-    def _check_callback(self) -> None:
-        if self._callback is not None:
-            raise ConfigurationError(
-                f"the subscription to {self.pattern} hands all that it hears to its callback: subscribe without one to "
-                "iterate"
-            )
-
     async def __aiter__(self) -> AsyncIterator[Notification]:
         """Yield notifications as they come; ends when the subscription is closed.
 
@@ -190,6 +183,13 @@ class Subscription(Resource):
                 self._listener.counters["let go"] += 1
             self._kept.append(notification)
         self._notify()
+
+    def _check_callback(self) -> None:
+        if self._callback is not None:
+            raise ConfigurationError(
+                f"the subscription to {self.pattern} hands all that it hears to its callback: subscribe without one to "
+                "iterate"
+            )
 
     def _pause(self) -> None:
         with self._lock:

@@ -18,7 +18,6 @@ from treaty.engine import Caller, Outgoing
 from treaty.errors import (
     Cancelled,
     ClosedError,
-    DeadlineExceeded,
     ForkedError,
     TransportError,
     TreatyError,
@@ -35,6 +34,7 @@ from treaty.values import kept
 _LOG: Final = logger("treaty.client")
 #: How long before its end a request is given up that nobody takes: this says more than that the time is up.
 _VERDICT: Final = 0.05
+_TOO_LATE: Final = "not sent: the time ran out while the line was opened"
 
 
 class Switchboard:
@@ -104,11 +104,9 @@ class Switchboard:
         """
         line = self._line
         if line is None:
-            started = time.monotonic()
+            until = time.monotonic() + timeout
             line = self._dial()
-            timeout -= time.monotonic() - started
-            if timeout <= 0:
-                raise DeadlineExceeded(f"{target}: not sent: the time ran out while the line was opened")
+            timeout = left_until(until, f"{target}: {_TOO_LATE}")
         if pending is None:
             pending = Pending(self, target)
         with self._lock:
@@ -186,7 +184,7 @@ class Switchboard:
                 me.sleep(until - time.monotonic())
         finally:
             self._behind.remove(me)
-        return left_until(until, f"{target}: not sent: the time ran out while the line was opened")
+        return left_until(until, f"{target}: {_TOO_LATE}")
 
     def deliver(self, pending: Pending, outgoing: Outgoing) -> None:
         """Send a request; what is in the way ends the call."""

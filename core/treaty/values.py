@@ -34,11 +34,9 @@ def write(value: Any) -> bytes:
         text = _ENCODER.encode(value)
         # msgspec writes NaN and the infinities as null: the value would be lost without a word.
         lost = b"null" in text and _lost_number(msgspec.to_builtins(value, enc_hook=_read))
-        # It copies a msgspec.Raw as it stands, whatever that holds.
-        _SKIM.decode(text)
+        clash = None if _is_flat(value) else _clash_in(text)
         if not text.isascii():
             text.decode()
-        clash = None if _is_flat(value) else _clash_in(text)
     except RecursionError:
         raise EncodingError("nested too deeply, or a value that contains itself") from None
     except Exception as error:
@@ -59,8 +57,7 @@ def kept(params: Any) -> Any:
     """
     if not isinstance(params, dict | list):
         return params
-    write(params)
-    return {name: part(value) for name, value in params.items()} if isinstance(params, dict) else [*map(part, params)]
+    return msgspec.json.decode(write(params), type=dict[str, Raw] if isinstance(params, dict) else list[Raw])
 
 
 def part(value: Any) -> Any:
@@ -81,19 +78,23 @@ def _read(value: Any) -> Any:
 
 
 def _is_flat(value: Any) -> bool:
-    """Whether this is nothing with keys that could be the same text: so it is with most parameters."""
+    """Whether it holds no ``Raw``, and no keys that could be the same text: so it is with most parameters."""
     return type(value) in _ATOMS or (
         type(value) is dict and all(type(key) is str and type(one) in _ATOMS for key, one in value.items())
     )
 
 
 def _clash_in(text: bytes) -> str | None:
-    """Return the key that is there twice in one object, if there is one."""
+    """Return the key that is there twice in one object, if there is one.
+
+    Raises:
+        MsgspecError: this is no JSON. A ``Raw`` is copied as it stands, whatever it holds.
+    """
     try:
         if len(_ENCODER.encode(_READER.decode(text))) == len(text):
             return None
     except msgspec.MsgspecError:
-        pass  # a number, for instance, that only a Raw can spell
+        _SKIM.decode(text)  # JSON it is, if only a number of it is more than Python holds
     twice: list[str] = []
 
     def look(members: list[tuple[str, Any]]) -> None:

@@ -399,9 +399,8 @@ class Around(Service):
         return USER.get()
 
     @logged
-    async def on_wrapped(self, message: Incoming, number: int) -> float:
-        await asyncio.sleep(0)
-        return number + message.remaining // 1e9
+    async def on_wrapped(self, message: Incoming, number: int) -> int:
+        return await asyncio.to_thread(lambda: number)
 
     @logged
     async def on_wrapped_failure(self, message: Incoming) -> None:
