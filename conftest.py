@@ -100,7 +100,7 @@ def pytest_xdist_auto_num_workers() -> int | None:
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(2 * processors + 1, _MOST_WORKERS)
+    return min(3 * processors + 1, _MOST_WORKERS)
 
 
 @pytest.hookimpl(optionalhook=True)

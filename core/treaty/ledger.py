@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from typing import Any
 
-from treaty.errors import Unavailable
+from treaty.errors import TreatyError, Unavailable
 
 #: How many calls may be open at once by default.
 MAX_OPEN = 65_536
@@ -18,7 +18,20 @@ MAX_OPEN = 65_536
 class OpenCall:
     """A call that waits for its answer. ``key`` is the first half of its request's tag, in hexadecimal."""
 
-    __slots__ = ("deadline", "deferred", "expires", "id", "key", "sent", "seq", "target", "waiter")
+    __slots__ = (
+        "deadline",
+        "deferred",
+        "due",
+        "expires",
+        "id",
+        "key",
+        "loss",
+        "sent",
+        "seq",
+        "target",
+        "told",
+        "waiter",
+    )
 
     def __init__(
         self,
@@ -36,10 +49,15 @@ class OpenCall:
         #: On a steady clock, in seconds; and the same on the wall clock, in milliseconds.
         self.deadline = deadline
         self.expires = expires
+        #: When it is over, if nothing comes: at its deadline, or earlier where it may be lost.
+        self.due = deadline
         #: Whether somebody else than the caller's thread must see to its answer.
         self.deferred = deferred
         #: Whether the request was handed over, so that what becomes of the connection matters to it.
         self.sent = False
+        #: The loss that was told before ``sent`` was set, and when: the request may have been handed over all the same.
+        self.loss: TreatyError | None = None
+        self.told = 0.0
         #: The last status that was seen.
         self.seq = 0
         #: Whatever the driver hangs here to find who waits; the ledger never looks at it.
@@ -69,10 +87,10 @@ class Ledger:
             raise Unavailable(f"not sent: {self._limit:,} calls of this client are open already")
         self._calls[call.key] = call
         self.deferred += call.deferred
-        heapq.heappush(self._deadlines, (call.deadline, call.key))
+        heapq.heappush(self._deadlines, (call.due, call.key))
         # Settled calls leave their deadline behind; clear up before these outnumber the open ones for good.
         if len(self._deadlines) > 2 * len(self._calls) + 64:
-            self._deadlines = [(open_.deadline, key) for key, open_ in self._calls.items()]
+            self._deadlines = [(open_.due, key) for key, open_ in self._calls.items()]
             heapq.heapify(self._deadlines)
 
     def find(self, key: str) -> OpenCall | None:
@@ -94,24 +112,39 @@ class Ledger:
         self.deferred = 0
         return calls
 
-    def settle_sent(self) -> list[OpenCall]:
-        """Take out the calls whose request was handed over, oldest first."""
+    def settle_sent(self, loss: TreatyError, now: float) -> list[OpenCall]:
+        """Take out the calls whose request was handed over, oldest first. The others keep the loss that was told now."""
+        for call in self._calls.values():
+            # Whoever hands a request over first sets ``sent`` and then looks for a loss: one of us sees the other.
+            call.told, call.loss = now, loss
         sent = [call for call in self._calls.values() if call.sent]
         for call in sent:
             self.settle(call.key)
         return sent
 
+    def hasten(self, call: OpenCall, due: float) -> None:
+        """Have an open call be over at ``due``, if that is earlier than its deadline."""
+        if due < call.due and call.key in self._calls:
+            call.due = due
+            heapq.heappush(self._deadlines, (due, call.key))
+
     def expire(self, now: float) -> list[OpenCall]:
-        """Take out the calls whose deadline has come."""
+        """Take out the calls that are due."""
         expired = []
         while self._deadlines and self._deadlines[0][0] <= now:
             _, key = heapq.heappop(self._deadlines)
-            if call := self.settle(key):
-                expired.append(call)
+            call = self._calls.get(key)
+            if call is None:
+                continue
+            if call.due > now:  # it was hastened, and is no more
+                heapq.heappush(self._deadlines, (call.due, key))
+                continue
+            self.settle(key)
+            expired.append(call)
         return expired
 
     def next_deadline(self) -> float | None:
-        """Return the earliest deadline of an open call, or ``None`` when nothing is open."""
+        """Return when :meth:`expire` has something to do, or ``None`` when nothing is open."""
         while self._deadlines and self._deadlines[0][1] not in self._calls:
             heapq.heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None

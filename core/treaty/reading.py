@@ -220,7 +220,7 @@ class Reading:
 
     def _lose(self, error: TreatyError) -> None:
         with self._lock:
-            lost = self._caller.lost(error)
+            lost = self._caller.lost(error, present())
         report(*lost)
         if not lost:
             # Nobody waits for an answer, so nothing is lost but time.

@@ -209,13 +209,18 @@ class Switchboard:
             self._fail(pending, error)
 
     def _send(self, outgoing: Outgoing, timeout: float) -> None:
-        assert self._line is not None and outgoing.call is not None
+        call = outgoing.call
+        assert self._line is not None and call is not None
+        call.loss = None  # what was told before this cannot be of this
         try:
             self._line.send(outgoing.service, outgoing.frame, timeout)
         except TransportError as error:
             hand_through(error)
             raise
-        outgoing.call.sent = True
+        call.sent = True
+        if call.loss is not None:
+            with self._lock:
+                self._caller.sent_beside_loss(call, present())
 
     def do_soon(self, job: Callable[[], None]) -> None:
         """Have something done that may block, by the thread that sends what cannot be sent at once."""

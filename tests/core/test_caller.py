@@ -233,7 +233,7 @@ def test_a_request_that_came_back_ends_its_call(length: int | None) -> None:
 
 def test_a_close_ends_every_call_and_a_lost_connection_those_that_were_sent() -> None:
     for end_all, kind, left in (
-        (lambda end: end.lost(ConnectionLost()), ConnectionLost, 1),
+        (lambda end: end.lost(ConnectionLost(), NOW), ConnectionLost, 1),
         (Caller.close, ClosedError, 0),
     ):
         end = caller()
@@ -244,6 +244,51 @@ def test_a_close_ends_every_call_and_a_lost_connection_those_that_were_sent() ->
         assert [one.call for one in ended] == [first, second, unsent][: 3 - left]
         assert {type(one.outcome) for one in ended} == {kind}
         assert end.open_calls == left
+
+
+def told_while_sent(end: Caller, said_after: float = 0.1) -> tuple[Outgoing, ConnectionLost]:
+    """A request whose thread says only after a loss was told that it has handed it over."""
+    outgoing, loss = ask(end), ConnectionLost("cut")
+    assert outgoing.call is not None
+    assert end.lost(loss, NOW) == []
+    outgoing.call.sent = True
+    end.sent_beside_loss(outgoing.call, later(said_after))
+    return outgoing, loss
+
+
+def test_a_call_that_was_handed_over_beside_a_loss_ends_with_it_if_nothing_comes() -> None:
+    end = caller()
+    outgoing, loss = told_while_sent(end)
+    assert end.expire(later(1.0)) == []
+    assert [(ended.call, ended.outcome) for ended in end.expire(later(1.11))] == [(outgoing.call, loss)]
+    assert end.open_calls == 0
+
+
+def test_news_of_a_call_that_was_handed_over_beside_a_loss_keep_it_until_its_deadline() -> None:
+    end = caller()
+    outgoing, _ = told_while_sent(end)
+    assert isinstance(end.receive(news(outgoing, 1)), Progressed)
+    assert end.expire(later(9.9)) == []
+    assert [type(ended.outcome) for ended in end.expire(later(10))] == [DeadlineExceeded]
+
+
+def test_a_call_that_is_handed_over_well_after_a_loss_is_not_of_it() -> None:
+    end = caller()
+    outgoing, _ = told_while_sent(end, said_after=0.3)
+    assert end.expire(later(9.9)) == []
+    assert isinstance(end.receive(reply(outgoing)), Ended)
+
+
+def test_a_call_is_over_at_its_deadline_whatever_was_lost_beside_it() -> None:
+    end = caller()
+    outgoing, _ = told_while_sent(end, said_after=0.2)
+    assert outgoing.call is not None
+    other = ask(end, timeout=1).call
+    assert other is not None
+    end.lost(ConnectionLost("cut"), NOW)
+    other.sent = True
+    end.sent_beside_loss(other, later(0.2))
+    assert [(ended.call, type(ended.outcome)) for ended in end.expire(later(1))] == [(other, DeadlineExceeded)]
 
 
 @settings(deadline=None)

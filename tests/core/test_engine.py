@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from treaty import AuthenticationError, Cancelled, DeadlineExceeded, Request, Response
+from treaty import AuthenticationError, Cancelled, ConnectionLost, DeadlineExceeded, Request, Response
 from treaty.codec import decode
 from treaty.engine import Answer, Ended, Exchange, Instant, Progressed, Run, Stop
 from treaty.ledger import OpenCall
@@ -52,7 +52,7 @@ class Link(RuleBasedStateMachine):
     @precondition(lambda self: self.caller.open_calls)
     @rule(pick=picks)
     def cancel(self, pick: int) -> None:
-        still_open = [call for call in self.calls.values() if call.id not in self.outcomes]
+        still_open = self.still_open
         call = still_open[pick % len(still_open)]
         ended = self.caller.give_up(call, Cancelled("enough"))
         assert ended is not None
@@ -135,19 +135,45 @@ class Link(RuleBasedStateMachine):
         frame[bit // 8 % len(frame)] ^= 1 << bit % 8
         way[at] = bytes(frame)
 
+    @precondition(lambda self: self.caller.open_calls)
+    @rule(pick=picks)
+    def say_that_it_was_sent(self, pick: int) -> None:
+        still_open = self.still_open
+        call = still_open[pick % len(still_open)]
+        call.sent = True
+        if call.loss is not None:
+            self.caller.sent_beside_loss(call, self.now)
+
+    @rule()
+    def tell_of_a_loss(self) -> None:
+        sent = {call.id for call in self.still_open if call.sent}
+        ended = self.caller.lost(ConnectionLost("cut"), self.now)
+        assert {one.call.id for one in ended} == sent
+        for one in ended:
+            self.end(one)
+
     @rule(seconds=st.floats(0.001, 1) | st.floats(1, 60))
     def wait(self, seconds: float) -> None:
         self.now = Instant(self.now.wall + round(seconds * 1000), self.now.steady + seconds)
         for ended in self.caller.expire(self.now):
-            assert isinstance(ended.outcome, DeadlineExceeded)
+            if isinstance(ended.outcome, ConnectionLost):
+                assert ended.call.sent and ended.call.told + 1 <= self.now.steady
+            else:
+                assert isinstance(ended.outcome, DeadlineExceeded) and ended.call.deadline <= self.now.steady
             self.end(ended)
+
+    @property
+    def still_open(self) -> list[OpenCall]:
+        return [call for call in self.calls.values() if call.id not in self.outcomes]
 
     @invariant()
     def nobody_waits_past_a_deadline(self) -> None:
-        still_open = [call.deadline for call in self.calls.values() if call.id not in self.outcomes]
-        assert all(deadline > self.now.steady for deadline in still_open)
+        still_open = [call.due for call in self.still_open]
+        assert all(due > self.now.steady for due in still_open)
         assert self.caller.open_calls == len(still_open)
-        assert self.caller.next_deadline() == min(still_open, default=None)
+        next_look = self.caller.next_deadline()
+        assert (next_look is None) == (not still_open)
+        assert next_look is None or next_look <= min(still_open)
 
     def teardown(self) -> None:
         if hasattr(self, "calls"):

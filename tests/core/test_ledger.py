@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from treaty import Unavailable
+from treaty import ConnectionLost, Unavailable
 from treaty.ledger import Ledger, OpenCall
 
 
@@ -57,10 +57,33 @@ def test_those_that_were_sent_are_settled_apart_from_the_rest() -> None:
     for one in calls:
         ledger.open(one)
     calls[0].sent = calls[2].sent = True
-    assert ledger.settle_sent() == [calls[0], calls[2]]
-    assert ledger.settle_sent() == []
+    loss = ConnectionLost()
+    assert ledger.settle_sent(loss, 0.5) == [calls[0], calls[2]]
+    assert ledger.settle_sent(loss, 0.75) == []
     assert ledger.find("b") is calls[1]
+    assert (calls[1].loss, calls[1].told) == (loss, 0.75)
     assert ledger.next_deadline() == 2.0
+
+
+def test_a_call_that_was_hastened_is_due_earlier_and_one_that_is_no_more_at_its_deadline() -> None:
+    ledger = Ledger()
+    first, second, third = calls = [call("a", 9.0), call("b", 9.0), call("c", 3.0)]
+    for one in calls:
+        ledger.open(one)
+        ledger.hasten(one, 5.0)
+    assert ledger.next_deadline() == 3.0
+    assert ledger.expire(3.0) == [third]
+    ledger.hasten(third, 4.0)
+    second.due = second.deadline
+    for number in range(200):  # what is due is kept when the ledger clears up
+        ledger.open(call(str(number), deadline=1e9))
+        ledger.settle(str(number))
+    assert ledger.expire(4.9) == []
+    assert ledger.expire(5.0) == [first]
+    assert ledger.next_deadline() == 9.0
+    assert ledger.expire(8.9) == []
+    assert ledger.expire(9.0) == [second]
+    assert ledger.next_deadline() is None
 
 
 def test_settled_calls_leave_nothing_behind() -> None:

@@ -198,6 +198,34 @@ def test_a_loss_that_is_told_while_a_request_is_sent_does_not_end_its_call(monke
 
 
 @pytest.mark.parametrize("style", ["blocking", "deferred"])
+def test_a_loss_that_is_told_before_a_thread_could_say_that_it_has_sent_ends_its_call(
+    monkeypatch: pytest.MonkeyPatch, style: str
+) -> None:
+    """A process may be so busy that a thread comes back from the line when its handler runs and the loss is told."""
+    with Broken() as transport, Slow(transport, secret=SECRET) as service, Client(transport, secret=SECRET) as client:
+        client.call("slow.echo")
+        send = MemoryLine.send
+
+        def come_back_late(self: MemoryLine, target: str, frame: bytes, timeout: float) -> None:
+            monkeypatch.undo()
+            send(self, target, frame, timeout)
+            service.gate.await_arrival()
+            transport.errors.append(ConnectionLost("cut"))
+            switchboard = client._switchboard
+            assert switchboard is not None
+            in_threads(1, lambda _: switchboard._reading._read(0))
+
+        monkeypatch.setattr(MemoryLine, "send", come_back_late)
+        with pytest.raises(ConnectionLost, match="cut"):
+            if style == "blocking":
+                client.call("slow.wait", timeout=LIMIT)
+            else:
+                client.send("slow.wait", timeout=LIMIT).result()
+        service.gate.open()
+        assert client.call("slow.echo", ["hi"]) == echoed("hi")
+
+
+@pytest.mark.parametrize("style", ["blocking", "deferred"])
 def test_that_nobody_takes_a_request_is_known_before_its_time_is_up(
     room: Room, monkeypatch: pytest.MonkeyPatch, style: str
 ) -> None:

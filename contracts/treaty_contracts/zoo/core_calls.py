@@ -305,7 +305,7 @@ def calls_it_late() -> Iterator[None]:
     """A call that is open when its client is closed ends as if its deadline had come."""
 
     def close(self: Caller) -> list[Ended]:
-        return self.lost(DeadlineExceeded("the client was closed"))
+        return self.lost(DeadlineExceeded("the client was closed"), present())
 
     with patched(Caller, "close", close):
         yield

@@ -64,6 +64,11 @@ Happened: TypeAlias = Ended | Progressed | Ignored
 # What is asked of every message; made once, since it takes as long to make as to ask.
 _ANSWERS: Final = Response | Status
 _PARAMS: Final = dict | list
+#: A thread that has handed its request over may be kept from saying so for as long as this, in seconds, by the others of
+#: a busy process; who hands it over later than that after a loss did so on the next connection.
+_UNSAID: Final = 0.25
+#: How long the answer to a request may take that may have been lost like that, in seconds.
+_GRACE: Final = 1.0
 
 
 class Caller:
@@ -200,7 +205,7 @@ class Caller:
             return Ended(call, message)
         if message.seq <= call.seq:
             return Ignored("order")
-        call.seq = message.seq
+        call.seq, call.due = message.seq, call.deadline  # it runs, and is not lost
         return Progressed(call, message)
 
     def _unreadable(self, opened: Opened, error: DecodingError) -> Happened:
@@ -219,18 +224,22 @@ class Caller:
         """End a call from this side. ``None`` when it is over already."""
         return Ended(call, error) if self._ledger.settle(call.key) else None
 
-    def lost(self, error: TreatyError) -> list[Ended]:
+    def lost(self, error: TreatyError, now: Instant) -> list[Ended]:
         """End every call that was sent: the connection on which the answers would have come is gone. A request that is
         still to be sent goes out on the next one.
         """
-        return [Ended(call, error) for call in self._ledger.settle_sent()]
+        return [Ended(call, error) for call in self._ledger.settle_sent(error, now.steady)]
+
+    def sent_beside_loss(self, call: OpenCall, now: Instant) -> None:
+        """A request was handed over while a loss was told, and it cannot be known which was first. So its call goes on,
+        but ends with that loss if it hears nothing for a second.
+        """
+        if now.steady - call.told < _UNSAID:
+            self._ledger.hasten(call, now.steady + _GRACE)
 
     def expire(self, now: Instant) -> list[Ended]:
-        """End the calls whose deadline has come."""
-        return [
-            Ended(call, DeadlineExceeded(f"{call.target}: no answer in time"))
-            for call in self._ledger.expire(now.steady)
-        ]
+        """End the calls whose deadline has come, and those that were probably lost."""
+        return [Ended(call, _overdue(call)) for call in self._ledger.expire(now.steady)]
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`expire` has something to do, on the steady clock."""
@@ -248,6 +257,12 @@ class Caller:
         """End every open call because this end closes."""
         error = ClosedError("the client was closed while the call was open")
         return [Ended(call, error) for call in self._ledger.settle_all()]
+
+
+def _overdue(call: OpenCall) -> TreatyError:
+    if call.due < call.deadline and call.loss is not None:
+        return call.loss
+    return DeadlineExceeded(f"{call.target}: no answer in time")
 
 
 def _check_headers(headers: dict[str, str]) -> None:
