@@ -123,6 +123,7 @@ def ends_calls_late() -> Iterator[None]:
 
     def open_(self: Ledger, call: OpenCall) -> None:
         call.deadline += 0.6
+        call.due = call.deadline
         before(self, call)
 
     with patched(Ledger, "open", open_):
