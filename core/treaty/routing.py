@@ -164,10 +164,14 @@ class Handler(Struct, frozen=True, kw_only=True):
 
     def describe(self) -> dict[str, Any]:
         """Return name, parameters and first line of the docstring, as plain values."""
-        parameters = [*self.positional, *self._keyword_only()]
+        stars = ("*", self.rest_positional), ("**", self.rest_keyword)
+        parameters = [
+            *((p.name, p) for p in (*self.positional, *self._keyword_only())),
+            *((star + p.name, p) for star, p in stars if p is not None),
+        ]
         return {
             "name": self.name,
-            "parameters": [{"name": p.name, "type": _spell(p.annotation), "required": p.required} for p in parameters],
+            "parameters": [{"name": n, "type": _spell(p.annotation), "required": p.required} for n, p in parameters],
             "doc": self.doc,
         }
 
@@ -254,8 +258,10 @@ def _inspect(name: str, function: Callable[..., Any]) -> Handler:
     for parameter in parameters[1:]:
         annotation = hints.get(parameter.name, Any)
         _check_readable(where, parameter.name, annotation)
-        entry = Parameter(parameter.name, annotation, parameter.default is inspect.Parameter.empty)
-        if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+        many = parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        required = parameter.default is inspect.Parameter.empty and not many
+        entry = Parameter(parameter.name, annotation, required)
+        if many:
             rest[parameter.kind] = entry
             continue
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:

@@ -388,6 +388,10 @@ def test_the_table_describes_itself() -> None:
         "doc": "Buy something.",
     }
     assert [parameter["name"] for parameter in described["measure"]["parameters"]] == ["size", "unit", "at"]
+    assert described["sum"]["parameters"] == [
+        {"name": "*numbers", "type": "int", "required": False},
+        {"name": "**named", "type": "float", "required": False},
+    ]
 
 
 def test_handlers_can_be_added_without_changing_the_table() -> None:

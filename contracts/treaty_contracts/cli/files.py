@@ -132,10 +132,12 @@ def differ(paths: Mapping[str, Path | None]) -> None:
         paths: what each option names, by the option.
 
     Raises:
-        SetupError: two of them are the same, by whatever path.
+        SetupError: two of them are the same, by whatever path, or one is ``-``.
     """
     options: dict[Path, str] = {}
     for option, path in paths.items():
+        if str(path) == "-":
+            raise SetupError(f"{option} cannot be '-', as for standard output: give it a path")
         if path is None or (path.exists() and not (path.is_file() or path.is_dir())):
             continue
         other = options.setdefault(path.resolve(), option)

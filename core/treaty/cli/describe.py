@@ -49,4 +49,5 @@ def describe(
 
 
 def _spelled(parameter: dict[str, Any]) -> str:
-    return f"{parameter['name']}: {parameter['type']}{'' if parameter['required'] else ' = …'}"
+    optional = not parameter["required"] and not parameter["name"].startswith("*")
+    return f"{parameter['name']}: {parameter['type']}{' = …' if optional else ''}"
