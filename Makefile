@@ -16,13 +16,13 @@ demo: $(READY) ## a service in another process, over ZeroMQ and over kombu, and 
 	$(BIN)/treaty demo
 
 test: $(READY) ## the tests, and the contract suite on every transport that can be reached
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/pytest -n auto
 
 check: $(READY) ## lint, format, types, and the laws about the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy core transports contracts tests
-	$(BIN)/python -m pytest tests/laws -q
+	$(BIN)/pytest tests/laws -q
 
 zoo: $(READY) ## every broken transport, against the exact set of rules that it must fail
 	$(BIN)/python -m treaty_contracts.zoo

@@ -120,22 +120,36 @@ class Incoming:
         """Set the status that goes with the result; 200 if a handler sets none.
 
         Raises:
-            EncodingError: the code is not between 100 and 599, or the reason is no text.
+            EncodingError: the code is not between 100 and 599, or the reason is no text that JSON can carry.
         """
-        if not isinstance(reason, str):
-            raise EncodingError(f"the reason of a status is text, not {type(reason).__name__}")
+        _check_text("the reason of a status", reason)
         if isinstance(code, bool) or not isinstance(code, int) or not 100 <= code <= 599:
             raise EncodingError(f"a status code is a whole number from 100 to 599, not {code!r}")
         self.status_line = StatusLine(code=code, reason=reason or reason_for(code))
 
     def set_header(self, name: str, value: str) -> None:
-        """Set a header of the answer."""
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise EncodingError("the name and the value of a header are text")
-        self.response_headers = {**(self.response_headers or {}), name: value}
+        """Set a header of the answer.
+
+        Raises:
+            EncodingError: the name or the value is no text that JSON can carry.
+        """
+        _check_text("the name of a header", name)
+        _check_text(f"the header {name!r}", value)
+        if self.response_headers is None:
+            self.response_headers = {}
+        self.response_headers[name] = value
 
     def give_up(self) -> None:
         """Tell the handler that nobody waits any more. For the service."""
         self._given_up = True
         if self._waiting is not None:
             self._waiting.set()
+
+
+def _check_text(what: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise EncodingError(f"{what} is text, not {type(value).__name__}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise EncodingError(f"{what} cannot be written as JSON: {error}") from None

@@ -7,12 +7,15 @@ whoever takes it out of the ledger is the one who may end it.
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from typing import Any
 
 from treaty.errors import TreatyError, Unavailable
 
 #: How many calls may be open at once by default.
 MAX_OPEN = 65_536
+#: How many of the calls that were taken out last are remembered, for when Ctrl-C strikes the thread that is to end them.
+_REMEMBERED = 64
 
 
 class OpenCall:
@@ -73,6 +76,7 @@ class Ledger:
         self.deferred = 0
         self._calls: dict[str, OpenCall] = {}
         self._deadlines: list[tuple[float, str]] = []
+        self._taken: deque[OpenCall] = deque(maxlen=_REMEMBERED)
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -99,10 +103,19 @@ class Ledger:
 
     def settle(self, key: str) -> OpenCall | None:
         """Take a call out: the caller of this may end it. ``None`` when it was settled before, or never opened."""
-        call = self._calls.pop(key, None)
+        call = self._calls.get(key)
         if call is not None:
+            self._taken.append(call)  # first: who is interrupted after the next line is to find it there
+            del self._calls[key]
             self.deferred -= call.deferred
         return call
+
+    def taken_last(self) -> list[OpenCall]:
+        """Return the calls that were taken out last, when a thread was interrupted while it did so or before it could
+        end them; and count the deferred ones anew.
+        """
+        self.deferred = sum(call.deferred for call in self._calls.values())
+        return [call for call in self._taken if call.key not in self._calls]
 
     def settle_all(self) -> list[OpenCall]:
         """Take every call out, oldest deadline first."""

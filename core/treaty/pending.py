@@ -251,12 +251,12 @@ class Pending:
         callback(self)
 
     def settle(self, outcome: Response | TreatyError) -> bool:
-        """End the call, unless it is over. For the client."""
+        """End the call, unless it is over; whoever waits is told in any case. For the client."""
         ended: Reply | Exception = outcome if isinstance(outcome, Exception) else self._read(outcome)
         with self._lock:
-            if self._outcome is not None:
-                return False
-            self._outcome = ended
+            first = self._outcome is None
+            if first:
+                self._outcome = ended
             keeper, self._keeper = self._keeper, None
             callbacks, listeners = self._callbacks, self._listeners
             self._callbacks = None
@@ -275,7 +275,7 @@ class Pending:
         del keeper  # not under the lock: this may be the end of it
         if interruption is not None:
             raise interruption
-        return True
+        return first
 
     def progress(self, status: Status) -> None:
         """Keep a status message. For the client."""
@@ -345,9 +345,9 @@ def report(*events: Happened | None) -> None:
 def _report(happened: Happened | None) -> None:
     if isinstance(happened, Ended):
         waiter: Pending | None = happened.call.waiter
-        happened.call.waiter = None  # the two would keep each other in memory until the collector comes
         if waiter is not None:  # otherwise it ended just now, in another thread
             waiter.settle(happened.outcome)
+            happened.call.waiter = None  # the two would keep each other in memory until the collector comes
     elif isinstance(happened, Progressed) and (waiter := happened.call.waiter) is not None:
         waiter.progress(happened.status)
 

@@ -102,7 +102,7 @@ class Reading:
                             pending.settle(DeadlineExceeded(f"{pending.target}: no answer in time"))
                         continue
                 if self.line is not None and self._turn.take(reader):
-                    self._read_until(ready, until)
+                    self._read_until(ready, limit)
                     self._turn.leave(reader)
                     self._pass_on()
                 elif me is None:
@@ -116,12 +116,24 @@ class Reading:
         finally:
             # Whatever was raised, and wherever: nobody else reads while this one has the turn.
             left = self._turn.leave(reader)
+            if left:
+                self._make_good()
             if me is not None:
                 self._followers.pop(id(me), None)
                 pending.listen(me.wake, on=False)
             # The wake-up to read may have been ours, and we leave without reading.
             if left or (me is not None and not self._turn.taken):
                 self._pass_on()
+
+    def _make_good(self) -> None:
+        """Ctrl-C struck whoever was reading, maybe between taking a call that has ended and telling who waits for it."""
+        with self._lock:
+            calls = self._caller.interrupted()
+        for call in calls:
+            if call.waiter is not None:
+                lost = f"{call.target}: it may have been executed: the thread that read its answer was interrupted"
+                call.waiter.settle(ConnectionLost(lost))
+        self.wake()
 
     def _pass_on(self) -> None:
         """Wake a thread that waits for its own call, to read from now on. The reader thread looks by itself."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -67,8 +68,8 @@ def thorough(request: pytest.FixtureRequest) -> bool:
 
 
 def in_processes(judge: Callable[[str], T], names: Iterable[str]) -> list[T]:
-    with get_context("spawn").Pool(PROCESSES, initializer=settle_in) as pool:
-        return pool.map(judge, names, chunksize=1)
+    with ProcessPoolExecutor(PROCESSES, get_context("spawn"), settle_in) as pool:
+        return list(pool.map(judge, names))
 
 
 @pytest.mark.parametrize("name", at_home())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 
@@ -29,10 +30,10 @@ def verdict(name: str) -> Outcome:
 def found(request: pytest.FixtureRequest) -> dict[str, Outcome] | dict[str, Found]:
     """In everyday life the main rules alone; otherwise all rules that use hooks."""
     names = list(on_the_way())
-    with get_context("spawn").Pool(PROCESSES, initializer=settle_in) as pool:
+    with ProcessPoolExecutor(PROCESSES, get_context("spawn"), settle_in) as pool:
         if request.config.getoption("--profile") == "dev":
-            return dict(zip(names, pool.map(verdict, names, chunksize=1), strict=True))
-        return dict(zip(names, pool.map(partial(census_at, spec=SPEC), names, chunksize=1), strict=True))
+            return dict(zip(names, pool.map(verdict, names), strict=True))
+        return dict(zip(names, pool.map(partial(census_at, spec=SPEC), names), strict=True))
 
 
 @pytest.mark.parametrize("name", on_the_way())

@@ -68,13 +68,15 @@ def test_the_status_of_the_answer_gets_its_usual_reason() -> None:
     assert message.status_line == StatusLine(code=200, reason="Took a while")
 
 
-@pytest.mark.parametrize(("code", "reason"), [(99, ""), (600, ""), (True, ""), ("200", ""), (200, 7), (200, None)])
+@pytest.mark.parametrize(
+    ("code", "reason"), [(99, ""), (600, ""), (True, ""), ("200", ""), (200, 7), (200, None), (200, "\ud800")]
+)
 def test_a_status_that_cannot_be_read_is_refused(code: Any, reason: Any) -> None:
     with pytest.raises(EncodingError):
         incoming().set_status(code, reason)
 
 
-@pytest.mark.parametrize(("name", "value"), [(1, "x"), ("x", 1), ("x", None)])
+@pytest.mark.parametrize(("name", "value"), [(1, "x"), ("x", 1), ("x", None), ("\ud800", "x"), ("x", "\ud800")])
 def test_a_header_is_text(name: Any, value: Any) -> None:
     with pytest.raises(EncodingError):
         incoming().set_header(name, value)

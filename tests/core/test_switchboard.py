@@ -9,6 +9,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any
 
@@ -23,10 +24,15 @@ from treaty import (
     ForkedError,
     Incoming,
     Line,
+    Response,
     Service,
     TransportError,
+    TreatyError,
     Unavailable,
 )
+from treaty import pending as pending_room
+from treaty.engine import Caller, Happened
+from treaty.pending import Pending
 from treaty.switchboard import Switchboard
 from treaty_memory import MemoryTransport
 from treaty_memory.transport import MemoryLine
@@ -223,6 +229,82 @@ def test_a_loss_that_is_told_before_a_thread_could_say_that_it_has_sent_ends_its
                 client.send("slow.wait", timeout=LIMIT).result()
         service.gate.open()
         assert client.call("slow.echo", ["hi"]) == echoed("hi")
+
+
+@pytest.mark.parametrize("struck", ["_report", "settle", "receive"])
+@pytest.mark.parametrize("style", ["blocking", "deferred", "awaited"])
+def test_who_waits_is_told_though_the_thread_that_read_the_answer_was_interrupted(
+    room: Room, monkeypatch: pytest.MonkeyPatch, style: str, struck: str
+) -> None:
+    """The main thread reads for everybody, and Ctrl-C strikes it when it has taken the call of another thread."""
+    service = room.serve(Slow, concurrency=2)
+    client = room.client()
+    client.call("slow.echo")
+    main, armed = threading.main_thread(), [True]
+
+    def strike() -> None:
+        if armed and threading.current_thread() is main:
+            armed.clear()
+            raise KeyboardInterrupt
+
+    before: dict[str, Any] = {"_report": pending_room._report, "settle": Pending.settle, "receive": Caller.receive}
+    if struck == "_report":  # the answer was taken, and is told to nobody
+
+        def report(happened: Happened | None) -> None:
+            strike()
+            before["_report"](happened)
+
+        monkeypatch.setattr(pending_room, "_report", report)
+    elif struck == "settle":  # the call knows its outcome, and those who wait do not
+
+        def settle(self: Pending, outcome: Response | TreatyError) -> bool:
+            if armed and threading.current_thread() is main:
+                self._outcome = outcome if isinstance(outcome, Exception) else self._read(outcome)
+            strike()
+            return bool(before["settle"](self, outcome))
+
+        monkeypatch.setattr(Pending, "settle", settle)
+    else:  # the engine had taken it, and its word was lost
+
+        def receive(self: Caller, frame: bytes) -> Happened:
+            happened: Happened = before["receive"](self, frame)
+            strike()
+            return happened
+
+        monkeypatch.setattr(Caller, "receive", receive)
+
+    async def awaited() -> object:
+        return await asyncio.wait_for(client.send("slow.echo", ["hi"], timeout=5), LIMIT)
+
+    ask: dict[str, Callable[[], object]] = {
+        "blocking": lambda: client.call("slow.echo", ["hi"], timeout=5),
+        "deferred": lambda: client.send("slow.echo", ["hi"], timeout=5).result(),
+        "awaited": lambda: asyncio.run(awaited()),
+    }
+
+    def other() -> object:
+        service.gate.await_arrival()
+        outcome: object = None
+        try:
+            while armed:
+                outcome = ask[style]()
+        except ConnectionLost as error:
+            outcome = error
+        finally:
+            service.gate.open()
+        return outcome
+
+    pool = ThreadPoolExecutor(1)
+    try:
+        ended = pool.submit(other)
+        with pytest.raises(KeyboardInterrupt):
+            client.call("slow.wait", timeout=LIMIT)
+        outcome = ended.result(LIMIT)
+    finally:
+        pool.shutdown(wait=False)  # who still waits there is ended with the room
+    assert outcome == echoed("hi") or "was interrupted" in str(outcome)
+    assert client.call("slow.echo", ["hi"]) == echoed("hi")
+    assert client.open_calls == 0
 
 
 @pytest.mark.parametrize("style", ["blocking", "deferred"])

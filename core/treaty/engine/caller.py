@@ -237,6 +237,10 @@ class Caller:
         if now.steady - call.told < _UNSAID:
             self._ledger.hasten(call, now.steady + _GRACE)
 
+    def interrupted(self) -> list[OpenCall]:
+        """Return the calls that a thread may have taken to end them, when it was interrupted meanwhile."""
+        return self._ledger.taken_last()
+
     def expire(self, now: Instant) -> list[Ended]:
         """End the calls whose deadline has come, and those that were probably lost."""
         return [Ended(call, _overdue(call)) for call in self._ledger.expire(now.steady)]
