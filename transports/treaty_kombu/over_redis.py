@@ -29,6 +29,8 @@ _T = TypeVar("_T")
 
 #: How long another thread's command may keep ``send`` waiting when its timeout is 0.
 _TURN: Final = 0.05
+#: How long a reply waits before it tries again to reach a server that is away.
+_AGAIN: Final = 0.1
 
 
 def guarantees(settings: Settings) -> Guarantees:
@@ -170,12 +172,22 @@ class RedisLink(Link):
             raise Unavailable(f"nobody serves {service!r} on {self.settings.shown}")
 
     def reply(self, address: str, frame: bytes) -> None:
-        try:
-            with self._turn(self.settings.io_timeout) as asking:
-                message = pack(frame, "", address)
-                asking.ask(self.settings.io_timeout, *_push("LPUSH", address, message, self.settings.expires))
-        except Unavailable as error:
-            raise ConnectionLost(f"the reply was not sent: {error}") from error
+        commands = _push("LPUSH", address, pack(frame, "", address), self.settings.expires)
+        deadline = time.monotonic() + self.settings.io_timeout
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                with self._turn(left) as asking:
+                    asking.ask(left, *commands)
+                return
+            except Unavailable as error:
+                # Nobody else has this answer. A server that is away may come back; one that refuses does not think again.
+                away = self._asking is None or not self._asking.live
+                if not away or time.monotonic() + _AGAIN >= deadline:
+                    raise ConnectionLost(f"the reply was not sent: {error}") from error
+            with self._settling:
+                if self._places.wait_for(lambda: self._closing, _AGAIN):
+                    raise ClosedError("closed before the reply could be sent")
 
     def publish(self, channel: str, frame: bytes) -> None:
         exchange = self.settings.channel_exchange(channel)

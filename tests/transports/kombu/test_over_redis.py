@@ -17,7 +17,7 @@ import pytest
 from treaty import Client, ClosedError, ConnectionLost, DeadlineExceeded, Transport, TransportError, Unavailable
 from treaty_contracts.relay import Relay
 from treaty_kombu.redis_sent import ASK_EVERY
-from treaty_kombu.redis_wire import Broker, Overdue
+from treaty_kombu.redis_wire import Broker, Overdue, Wire
 from treaty_kombu.settings import read_url
 
 from .load import TIMEOUT, Echo, under_load
@@ -36,6 +36,64 @@ def test_a_pop_under_way_loses_nothing(redis_broker: Redis, make: Callable[..., 
             assert delivery is not None
             assert delivery.frame == b"%d" % number
             delivery.settle()
+
+
+def test_a_reply_that_is_made_while_the_server_is_away_is_sent_when_it_is_back(
+    redis_broker: Redis, make: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = read_url(redis_broker.url)
+    relay = Relay((settings.host, settings.port))
+    refused, connect = threading.Semaphore(0), Wire.connect
+
+    def connecting(self: Wire, timeout: float) -> None:
+        try:
+            connect(self, timeout)
+        except Unavailable:
+            if threading.current_thread() is answering:
+                refused.release()
+            raise
+
+    try:
+        far, near = make(through(relay, redis_broker.url)), make(redis_broker.url)
+        with connected(near.dial()) as line, far.serve("echo") as inbox:
+            line.send("echo", b"x", 5)
+            delivery = inbox.receive(5)
+            assert delivery is not None
+            answering = threading.Thread(target=delivery.reply, args=(b"made meanwhile",))
+            monkeypatch.setattr(Wire, "connect", connecting)
+            relay.cut()
+            answering.start()
+            for _ in range(2):
+                assert refused.acquire(timeout=5)
+            relay.mend()
+            assert line.receive(5) == b"made meanwhile"
+            answering.join()
+            delivery.settle()
+    finally:
+        relay.close()
+
+
+def test_a_reply_that_waits_for_a_server_ends_with_its_inbox(
+    redis_broker: Redis, make: Callable[..., Transport]
+) -> None:
+    settings = read_url(redis_broker.url)
+    relay = Relay((settings.host, settings.port))
+    try:
+        far, near = make(through(relay, redis_broker.url)), make(redis_broker.url)
+        with connected(near.dial()) as line, far.serve("echo") as inbox:
+            line.send("echo", b"x", 5)
+            delivery = inbox.receive(5)
+            assert delivery is not None
+            relay.cut()
+            closing = threading.Timer(0.2, inbox.close)
+            closing.start()
+            began = time.monotonic()
+            with pytest.raises((ClosedError, ConnectionLost)):
+                delivery.reply(b"made meanwhile")
+            assert time.monotonic() - began < settings.io_timeout
+            closing.join()
+    finally:
+        relay.close()
 
 
 @pytest.mark.parametrize("timeout", [0.0004, 0.0011, 0.0])
