@@ -134,7 +134,7 @@ def explain(outcome: Outcome, replay: str = "") -> str:
         what = "calls" if rule.kind == STORE else "frames"
         lines += _section(what, violation.trace or ("none crossed the interface",))
         lines += _section("notes", violation.notes)
-        if not violation.opening:
+        if not violation.opening and outcome.status is not Status.CRASHED:  # what the process died of is told above
             lines += _section("likely causes", [f"{number}. {cause}" for number, cause in enumerate(rule.causes, 1)])
         lines += _section("why it matters", [rule.intent])
     lines += _section("notes", outcome.notes)

@@ -197,7 +197,7 @@ class Line(Resource):
 
         Args:
             service: a plain token.
-            frame: at most ``guarantees.max_frame`` bytes.
+            frame: one byte at least, and at most ``guarantees.max_frame``.
             timeout: seconds to wait for a connection or for room, not for a service that is known to be absent. 0 never
                 blocks.
 

@@ -195,7 +195,11 @@ def forked_child(bench: Bench) -> None:
     level=Level.MUST,
     sentence="After close no file is left in the temporary or the working directory, no shared memory and no child process.",
     intent="What a program leaves behind each time fills a disk or a process table in the end.",
-    causes=("a socket or lock file is not removed", "a helper process is not waited for"),
+    causes=(
+        "a socket or lock file is not removed",
+        "a helper process is not waited for",
+        "what is to survive a restart has no place of its own, and lies in one of these directories",
+    ),
     mutants=("leaves-a-child", "leaves-a-file", "leaves-shared-memory"),
 )
 def no_file_and_no_child_is_left(bench: Bench) -> None:

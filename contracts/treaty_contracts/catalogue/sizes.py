@@ -64,7 +64,7 @@ def mixed_sizes(bench: Bench, count: int) -> list[bytes]:
 @rule(
     "LINE-001",
     level=Level.MUST,
-    sentence="A frame of any bytes and any size below max_frame arrives unchanged in both directions.",
+    sentence="A frame of any bytes, of one byte up to below max_frame, arrives unchanged in both directions.",
     intent="Frames are sealed: one bit that changes on the way makes a message worthless.",
     causes=(
         "the bytes pass through text, base64 or JSON",

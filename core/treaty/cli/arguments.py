@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 
@@ -30,7 +30,7 @@ def read_params(given: str) -> Params:
     if isinstance(text, str):
         _check_text(where, text, "PARAMS")
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_all_of)
     except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"{where} is no JSON: {error}", param_hint="PARAMS") from None
     if not isinstance(value, dict | list):
@@ -81,6 +81,15 @@ def _named(given: str) -> str:
     if given == "-":
         return "standard input"
     return repr(given[1:]) if given.startswith("@") else "the argument"
+
+
+def _all_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in members if names.count(name) > 1)
+        raise ValueError(f"{twice!r} stands there twice, and one value would be lost")
+    return members
 
 
 def _refuse_constant(name: str) -> NoReturn:

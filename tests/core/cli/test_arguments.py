@@ -16,7 +16,9 @@ def test_parameters_are_a_json_object_or_array(given: str, params: object) -> No
     assert read_params(given) == params
 
 
-@pytest.mark.parametrize("given", ["", "3", '"text"', "{", "[NaN]", "[Infinity]", "[" * 100_000, "@/nowhere/at/all"])
+@pytest.mark.parametrize(
+    "given", ["", "3", '"text"', "{", "[NaN]", "[Infinity]", '{"a": 1, "a": 2}', "[" * 100_000, "@/nowhere/at/all"]
+)
 def test_anything_else_is_refused(given: str) -> None:
     with pytest.raises(typer.BadParameter):
         read_params(given)
