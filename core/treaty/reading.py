@@ -130,9 +130,10 @@ class Reading:
         with self._lock:
             calls = self._caller.interrupted()
         for call in calls:
-            if call.waiter is not None:
+            waiter, call.waiter = call.waiter, None
+            if waiter is not None:
                 lost = f"{call.target}: it may have been executed: the thread that read its answer was interrupted"
-                call.waiter.settle(ConnectionLost(lost))
+                waiter.settle(ConnectionLost(lost))
         self.wake()
 
     def _pass_on(self) -> None:
