@@ -29,7 +29,8 @@ _T = TypeVar("_T")
 
 #: How long another thread's command may keep ``send`` waiting when its timeout is 0.
 _TURN: Final = 0.05
-#: How long a reply waits before it tries again to reach a server that is away.
+#: How long a reply waits for a server that is away, as a service that stops waits for it; and for the next attempt.
+_AWAY: Final = 1.0
 _AGAIN: Final = 0.1
 
 
@@ -173,17 +174,16 @@ class RedisLink(Link):
 
     def reply(self, address: str, frame: bytes) -> None:
         commands = _push("LPUSH", address, pack(frame, "", address), self.settings.expires)
-        deadline = time.monotonic() + self.settings.io_timeout
+        timeout, patience = self.settings.io_timeout, time.monotonic() + _AWAY
         while True:
-            left = max(0.0, deadline - time.monotonic())
             try:
-                with self._turn(left) as asking:
-                    asking.ask(left, *commands)
+                with self._turn(timeout) as asking:
+                    asking.ask(timeout, *commands)
                 return
             except Unavailable as error:
                 # Nobody else has this answer. A server that is away may come back; one that refuses does not think again.
                 away = self._asking is None or not self._asking.live
-                if not away or time.monotonic() + _AGAIN >= deadline:
+                if not away or time.monotonic() + _AGAIN >= patience:
                     raise ConnectionLost(f"the reply was not sent: {error}") from error
             with self._settling:
                 if self._places.wait_for(lambda: self._closing, _AGAIN):

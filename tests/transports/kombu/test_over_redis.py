@@ -16,6 +16,7 @@ import pytest
 
 from treaty import Client, ClosedError, ConnectionLost, DeadlineExceeded, Transport, TransportError, Unavailable
 from treaty_contracts.relay import Relay
+from treaty_kombu import over_redis
 from treaty_kombu.redis_sent import ASK_EVERY
 from treaty_kombu.redis_wire import Broker, Overdue, Wire
 from treaty_kombu.settings import read_url
@@ -61,6 +62,7 @@ def test_a_reply_that_is_made_while_the_server_is_away_is_sent_when_it_is_back(
             assert delivery is not None
             answering = threading.Thread(target=delivery.reply, args=(b"made meanwhile",))
             monkeypatch.setattr(Wire, "connect", connecting)
+            monkeypatch.setattr(over_redis, "_AWAY", 30.0)  # a busy machine may need more than a second to mend it
             relay.cut()
             answering.start()
             for _ in range(2):
@@ -74,8 +76,9 @@ def test_a_reply_that_is_made_while_the_server_is_away_is_sent_when_it_is_back(
 
 
 def test_a_reply_that_waits_for_a_server_ends_with_its_inbox(
-    redis_broker: Redis, make: Callable[..., Transport]
+    redis_broker: Redis, make: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(over_redis, "_AWAY", 30.0)
     settings = read_url(redis_broker.url)
     relay = Relay((settings.host, settings.port))
     try:
@@ -90,7 +93,7 @@ def test_a_reply_that_waits_for_a_server_ends_with_its_inbox(
             began = time.monotonic()
             with pytest.raises((ClosedError, ConnectionLost)):
                 delivery.reply(b"made meanwhile")
-            assert time.monotonic() - began < settings.io_timeout
+            assert time.monotonic() - began < 15
             closing.join()
     finally:
         relay.close()
