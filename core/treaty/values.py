@@ -71,6 +71,16 @@ def part(value: Any) -> Any:
     return Raw(write(value))
 
 
+def repeated(members: list[tuple[str, Any]]) -> str | None:
+    """Return the name that stands twice among the members of an object, if there is one."""
+    seen: set[str] = set()
+    for name, _ in members:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
 def _read(value: Any) -> Any:
     if isinstance(value, Raw):
         return None
@@ -98,8 +108,8 @@ def _clash_in(text: bytes) -> str | None:
     twice: list[str] = []
 
     def look(members: list[tuple[str, Any]]) -> None:
-        names = [name for name, _ in members]
-        twice.extend(name for name in set(names) if names.count(name) > 1)
+        if (name := repeated(members)) is not None:
+            twice.append(name)
 
     json.loads(text, object_pairs_hook=look)
     return twice[0] if twice else None

@@ -14,6 +14,7 @@ import typer
 
 from treaty.messages import Params
 from treaty.sealing import MAX_FRAME
+from treaty.values import repeated
 
 
 def read_params(given: str) -> Params:
@@ -84,12 +85,9 @@ def _named(given: str) -> str:
 
 
 def _all_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in members if names.count(name) > 1)
-        raise ValueError(f"{twice!r} stands there twice, and one value would be lost")
-    return members
+    if (name := repeated(pairs)) is not None:
+        raise ValueError(f"{name!r} stands there twice, and one value would be lost")
+    return dict(pairs)
 
 
 def _refuse_constant(name: str) -> NoReturn:

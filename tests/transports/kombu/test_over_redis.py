@@ -7,14 +7,25 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Any
 
 import psutil
 import pytest
 
-from treaty import Client, ClosedError, ConnectionLost, DeadlineExceeded, Transport, TransportError, Unavailable
+from treaty import (
+    Client,
+    ClosedError,
+    ConnectionLost,
+    DeadlineExceeded,
+    Delivery,
+    Inbox,
+    Line,
+    Transport,
+    TransportError,
+    Unavailable,
+)
 from treaty_contracts.relay import Relay
 from treaty_kombu import over_redis
 from treaty_kombu.redis_sent import ASK_EVERY
@@ -39,11 +50,25 @@ def test_a_pop_under_way_loses_nothing(redis_broker: Redis, make: Callable[..., 
             delivery.settle()
 
 
+@contextmanager
+def asked_over_a_relay(broker: Redis, make: Callable[..., Transport]) -> Iterator[tuple[Relay, Line, Inbox, Delivery]]:
+    """A request that a service has taken; between the service and its server there is a relay."""
+    settings = read_url(broker.url)
+    relay = Relay((settings.host, settings.port))
+    try:
+        far, near = make(through(relay, broker.url)), make(broker.url)
+        with connected(near.dial()) as line, far.serve("echo") as inbox:
+            line.send("echo", b"x", 5)
+            delivery = inbox.receive(5)
+            assert delivery is not None
+            yield relay, line, inbox, delivery
+    finally:
+        relay.close()
+
+
 def test_a_reply_that_is_made_while_the_server_is_away_is_sent_when_it_is_back(
     redis_broker: Redis, make: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = read_url(redis_broker.url)
-    relay = Relay((settings.host, settings.port))
     refused, connect = threading.Semaphore(0), Wire.connect
 
     def connecting(self: Wire, timeout: float) -> None:
@@ -54,49 +79,33 @@ def test_a_reply_that_is_made_while_the_server_is_away_is_sent_when_it_is_back(
                 refused.release()
             raise
 
-    try:
-        far, near = make(through(relay, redis_broker.url)), make(redis_broker.url)
-        with connected(near.dial()) as line, far.serve("echo") as inbox:
-            line.send("echo", b"x", 5)
-            delivery = inbox.receive(5)
-            assert delivery is not None
-            answering = threading.Thread(target=delivery.reply, args=(b"made meanwhile",))
-            monkeypatch.setattr(Wire, "connect", connecting)
-            monkeypatch.setattr(over_redis, "_AWAY", 30.0)  # a busy machine may need more than a second to mend it
-            relay.cut()
-            answering.start()
-            for _ in range(2):
-                assert refused.acquire(timeout=5)
-            relay.mend()
-            assert line.receive(5) == b"made meanwhile"
-            answering.join()
-            delivery.settle()
-    finally:
-        relay.close()
+    with asked_over_a_relay(redis_broker, make) as (relay, line, _, delivery):
+        answering = threading.Thread(target=delivery.reply, args=(b"made meanwhile",))
+        monkeypatch.setattr(Wire, "connect", connecting)
+        monkeypatch.setattr(over_redis, "_AWAY", 30.0)  # a busy machine may need more than a second to mend it
+        relay.cut()
+        answering.start()
+        for _ in range(2):
+            assert refused.acquire(timeout=5)
+        relay.mend()
+        assert line.receive(5) == b"made meanwhile"
+        answering.join()
+        delivery.settle()
 
 
 def test_a_reply_that_waits_for_a_server_ends_with_its_inbox(
     redis_broker: Redis, make: Callable[..., Transport], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(over_redis, "_AWAY", 30.0)
-    settings = read_url(redis_broker.url)
-    relay = Relay((settings.host, settings.port))
-    try:
-        far, near = make(through(relay, redis_broker.url)), make(redis_broker.url)
-        with connected(near.dial()) as line, far.serve("echo") as inbox:
-            line.send("echo", b"x", 5)
-            delivery = inbox.receive(5)
-            assert delivery is not None
-            relay.cut()
-            closing = threading.Timer(0.2, inbox.close)
-            closing.start()
-            began = time.monotonic()
-            with pytest.raises((ClosedError, ConnectionLost)):
-                delivery.reply(b"made meanwhile")
-            assert time.monotonic() - began < 15
-            closing.join()
-    finally:
-        relay.close()
+    with asked_over_a_relay(redis_broker, make) as (relay, _, inbox, delivery):
+        relay.cut()
+        closing = threading.Timer(0.2, inbox.close)
+        closing.start()
+        began = time.monotonic()
+        with pytest.raises((ClosedError, ConnectionLost)):
+            delivery.reply(b"made meanwhile")
+        assert time.monotonic() - began < 15
+        closing.join()
 
 
 @pytest.mark.parametrize("timeout", [0.0004, 0.0011, 0.0])
