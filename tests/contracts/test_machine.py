@@ -51,12 +51,17 @@ class Held(WrappedDelivery):
         self._others = others
 
     def reply(self, frame: bytes) -> None:
-        next((one for one in self._others if one is not self.inner), self.inner).reply(frame)
+        # It is open no longer: its caller may ask again before this thread comes to settle it.
+        self._forget()
+        next(iter(self._others), self.inner).reply(frame)
 
     def settle(self, accepted: bool = True) -> None:
+        self._forget()
+        self.inner.settle(accepted)
+
+    def _forget(self) -> None:
         if self.inner in self._others:
             self._others.remove(self.inner)
-        self.inner.settle(accepted)
 
 
 class Mixing(WrappedInbox):
