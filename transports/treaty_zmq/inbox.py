@@ -99,9 +99,11 @@ class ZmqInbox(Inbox):
                         self._flowing = not until and bool(self.queue)
                     now = time.monotonic()
                     ready = self.queue and self.room > 0
-                    if not until:
-                        until = now + timeout
-                        endpoint.pace.took() if ready else endpoint.pace.waits()
+                    if ready:
+                        endpoint.pace.took()
+                    elif not until:
+                        endpoint.pace.waits()
+                    until = until or now + timeout
                     if ready or self._closed or until <= now:
                         endpoint.promote()
                         return self._next()

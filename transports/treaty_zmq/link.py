@@ -174,7 +174,7 @@ class Link:
                     if message is not None:
                         if not until:
                             self._sleep.calm()
-                            self._pace.took()
+                        self._pace.took()
                         return message
                     if not until:
                         self._pace.waits()

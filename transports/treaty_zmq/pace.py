@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import zmq
 
-#: Messages in a row that were there without waiting, after which much is under way.
-MANY: Final = 16
+#: Messages between two waits from which on much is under way.
+MANY: Final = 4
 _POLICIES: Final = hasattr(os, "SCHED_BATCH")
 _THREADS: Final = Path("/proc/self/task")
 _numbers: Final = itertools.count(1)
@@ -39,14 +39,14 @@ class Pace:
         self._threads, self.yields = [], False
 
     def took(self) -> None:
-        """A message was there without waiting."""
+        """A message came."""
         self._row += 1
         if self._row == MANY and not self.yields:
             self._ask(yields=True)
 
     def waits(self) -> None:
-        """Nothing is there, and a thread is about to wait."""
-        if self.yields and self._row < MANY:
+        """Nothing is there, and a thread is about to wait. To wait again after nothing came says nothing new."""
+        if self.yields and 0 < self._row < MANY:
             self._ask(yields=False)
         self._row = 0
 

@@ -44,6 +44,7 @@ def test_threads_of_libzmq_wait_for_their_turn_only_while_much_is_under_way(
     assert policies(busy) == {os.SCHED_BATCH}
     assert policies(other) == {os.SCHED_OTHER}
     busy.pace.waits()  # after a long row: the next one may be as long
+    busy.pace.waits()  # after none at all
     assert policies(busy) == {os.SCHED_BATCH}
     busy.pace.took()
     busy.pace.waits()  # after a short one
