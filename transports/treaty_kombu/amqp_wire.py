@@ -95,10 +95,15 @@ class Wire:
             self._look: Final = _LOOK if settings.tls else None
             # Or the driver would look for the broker's alarms before each message, which the link does anyway.
             self._raw.client_properties.get("capabilities", {})["connection.blocked"] = False
-            self.channel = self._driver.create_channel(self._raw)
+            self.channel = self._open_channel()
         except BaseException:
             self.kill()
             raise
+
+    def _open_channel(self) -> Any:
+        channel = self._driver.create_channel(self._raw)
+        channel.auto_decode = False  # what we send is no text, which the driver would find out anew for each message
+        return channel
 
     def settled(self) -> Wire:
         """From now on, what the broker has begun to say is given the usual time."""
@@ -169,7 +174,7 @@ class Wire:
                 if getattr(error, "reply_code", 0) != _NOT_FOUND or not left:
                     raise
                 # The last of those who listened until now left in between, and the exchange went with them.
-                self.channel = self._driver.create_channel(self._raw)
+                self.channel = self._open_channel()
         self.channel.basic_qos(0, _FEED_AHEAD, False)  # noqa: FBT003 - the driver's signature
         self._acknowledge(queue)
 
@@ -197,7 +202,7 @@ class Wire:
             self.channel.basic_reject(tag, requeue=True)
             return
         if self._back is None:  # a channel of its own: confirmations would slow down the replies on the other
-            self._back = self._driver.create_channel(self._raw)
+            self._back = self._open_channel()
         message = self._message(frame, reply_to)
         try:
             self._back.basic_publish_confirm(message, exchange="", routing_key=queue, confirm_timeout=timeout)
@@ -236,7 +241,7 @@ class Wire:
         except self._driver.channel_errors as error:
             if getattr(error, "reply_code", 0) != _NOT_FOUND:
                 raise
-            self.channel = self._driver.create_channel(self._raw)  # the broker closed the old one over it
+            self.channel = self._open_channel()  # the broker closed the old one over it
             self._sent = 0
             self.unconfirmed.clear()
             self._hear_confirmations()

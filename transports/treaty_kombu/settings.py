@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -62,7 +63,7 @@ class Settings:
     #: TLS: do not check who is at the other end. For tests.
     insecure: bool = False
 
-    @property
+    @cached_property
     def shown(self) -> str:
         """The address for logs, reprs and errors."""
         who = f"{self.user}:***@" if self.password else f"{self.user}@" if self.user else ""
