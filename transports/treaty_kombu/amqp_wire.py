@@ -268,7 +268,7 @@ class Wire:
         """
         try:
             # A message has three frames or more, and a heartbeat is one that means nothing: never wait for the next.
-            while not self._raw.blocking_read(self._look) and self.pending():
+            while not self._read() and self.pending():
                 pass
         except TimeoutError:
             return 0
@@ -281,6 +281,12 @@ class Wire:
             for tag in foreign:
                 self.ack(tag)
         return len(foreign)
+
+    def _read(self) -> bool:
+        """Read one frame, and return whether it ends something."""
+        if self._look is None:  # what the driver does itself where no timeout is to be set and put back
+            return bool(self._raw.on_inbound_frame(self._raw.transport.read_frame()))
+        return bool(self._raw.blocking_read(self._look))
 
     def beat(self) -> None:
         """Send a heartbeat if it is time, and raise if the broker has not sent any."""
