@@ -58,7 +58,6 @@ class Broker:
 
     def __init__(self, settings: Settings, timeout: float) -> None:
         self._settings: Final = settings
-        self.shown: Final = settings.shown
         self._wires: Final[list[Wire]] = []
         try:
             self._driver: Final = driver(
@@ -81,7 +80,7 @@ class Broker:
             self._driver.establish_connection()
             self.channel: Final[Any] = self._driver.create_channel(self._driver)
         except Exception as error:
-            raise Unavailable(f"cannot connect to {self.shown}: {text(error)}") from error
+            raise Unavailable(f"cannot connect to {self._settings.shown}: {text(error)}") from error
         self.pool: Final = self.channel.client.connection_pool
 
     def wire(self, timeout: float) -> Wire:
@@ -94,7 +93,7 @@ class Broker:
         except Exception as error:
             # The pool would hand the one that failed to whoever comes next, with as little time as it had here.
             self.pool.reset()
-            raise Unavailable(f"cannot connect to {self.shown}: {text(error)}") from error
+            raise Unavailable(f"cannot connect to {self._settings.shown}: {text(error)}") from error
         made = Wire(connection, self.channel.ResponseError, self._settings)
         self._wires.append(made)
         return made
@@ -121,7 +120,6 @@ class Wire:
         self._connection: Final = connection
         self._settings: Final = settings
         self._refusal: Final = refusal
-        self._shown: Final = settings.shown
         self._live = True
         self._closed = False
         self._took = 0.0  # how long the last answers were under way
@@ -143,7 +141,7 @@ class Wire:
         if self._live:
             return
         if self._closed:
-            raise Unavailable(f"the connection to {self._shown} was closed")
+            raise Unavailable(f"the connection to {self._settings.shown} was closed")
         try:
             limit = _bounded(timeout, self._settings)
             self._connection.socket_connect_timeout = self._connection.socket_timeout = limit
@@ -151,7 +149,7 @@ class Wire:
             be_patient(self._connection, self._settings)
         except Exception as error:
             self._connection.disconnect()
-            raise Unavailable(f"cannot connect to {self._shown}: {text(error)}") from error
+            raise Unavailable(f"cannot connect to {self._settings.shown}: {text(error)}") from error
         self._live = True
         if self._closed:  # meanwhile
             self.drop()
@@ -171,7 +169,7 @@ class Wire:
         """Drop the connection and return what to raise."""
         self.drop()
         self._took = 0.0
-        loss = ConnectionLost(f"the connection to {self._shown} broke: {text(error)}")
+        loss = ConnectionLost(f"the connection to {self._settings.shown} broke: {text(error)}")
         loss.__cause__ = error
         return loss
 
@@ -251,11 +249,11 @@ class Wire:
         if self._owed and timeout >= _OVERDUE:
             raise self.lost(TimeoutError("no answer in time"))
         if self._owed:
-            raise Overdue(f"{self._shown} has not answered in {timeout:.3g} seconds")
+            raise Overdue(f"{self._settings.shown} has not answered in {timeout:.3g} seconds")
         self._took = time.monotonic() - self._asked_at
         for answer in answers:
             if isinstance(answer, Exception):
-                raise Unavailable(f"{self._shown} refused: {text(answer)}") from answer
+                raise Unavailable(f"{self._settings.shown} refused: {text(answer)}") from answer
         return answers
 
     def _catch_up(self, deadline: float) -> None:
@@ -274,7 +272,7 @@ class Wire:
             pass_on(error)
             log.debug("%s", self.lost(error))
         if self._owed and time.monotonic() < overdue:
-            raise Unavailable(f"{self._shown} has yet to answer what it was asked before")
+            raise Unavailable(f"{self._settings.shown} has yet to answer what it was asked before")
         if self._owed:
             log.debug("%s", self.lost(TimeoutError("no answer in time")))
 
@@ -292,7 +290,7 @@ class Wire:
                 stale = self.arrives(0)
             except Exception as error:
                 pass_on(error)
-                log.debug("a connection to %s was closed while idle: %s", self._shown, text(error))
+                log.debug("a connection to %s was closed while idle: %s", self._settings.shown, text(error))
                 stale = True
             if stale:
                 self.drop()
