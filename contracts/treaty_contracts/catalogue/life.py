@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from threading import Semaphore
 from typing import Any, Final
 
 from treaty import (
@@ -34,6 +35,8 @@ from treaty_contracts.subject import Subject
 
 #: How often something was done by a thread that is in the midst of it.
 _BUSY: Final = 3
+#: How much of what such a thread sent may be on its way.
+_UNDER_WAY: Final = 16
 
 
 @rule(
@@ -357,24 +360,47 @@ def _uses(bench: Bench, near: Transport, far: Transport) -> dict[str, Callable[[
     line.send(service, b"held", bench.times.arrive)
     held = bench.arrives(inbox)
 
-    def take(end: Inbox) -> None:
+    def take(end: Inbox) -> bool:
         if delivery := end.receive(brief):
             delivery.settle()
+        return delivery is not None
 
+    send, take_request = _in_step(lambda: line.send(service, b"x", brief), lambda: take(inbox), brief)
+    reply, take_reply = _in_step(lambda: held.reply(b"x"), lambda: line.receive(brief) is not None, brief)
     uses: dict[str, Callable[[], object]] = {
-        "send": lambda: line.send(service, b"x", brief),
-        "receive at a line": lambda: line.receive(brief),
-        "receive at an inbox": lambda: take(inbox),
-        "reply": lambda: held.reply(b"x"),
+        "send": send,
+        "receive at a line": take_reply,
+        "receive at an inbox": take_request,
+        "reply": reply,
         "dial": lambda: near.dial().close(),
         "serve": lambda: far.serve(bench.name(), 1).close(),
     }
     if bench.guarantees.notifications:
         feed = near.subscribe(channel)
-        uses["publish"] = lambda: far.publish(channel, b"x")
-        uses["receive of a subscription"] = lambda: take(feed)
+        publish, take_notification = _in_step(lambda: far.publish(channel, b"x"), lambda: take(feed), brief)
+        uses["publish"] = publish
+        uses["receive of a subscription"] = take_notification
         uses["subscribe"] = lambda: near.subscribe(channel).close()
     return uses
+
+
+def _in_step(
+    give: Callable[[], object], take: Callable[[], bool], patience: float
+) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Hold back who gives while much is on its way: a broker that is flooded by one answers nobody in time, and whoever
+    measures at the same time takes that for a fault. What never comes is not waited for in earnest.
+    """
+    room = Semaphore(_UNDER_WAY)
+
+    def giving() -> None:
+        room.acquire(timeout=patience)
+        give()
+
+    def taking() -> None:
+        if take():
+            room.release()
+
+    return giving, taking
 
 
 def _named(bench: Bench) -> type[Subject]:
