@@ -1,15 +1,19 @@
-"""What this process holds: threads, descriptors and memory, which are what a transport can leave behind or pile up.
+"""What this process holds: threads, descriptors and memory, which are what a transport can leave behind or pile up, and
+which can run out.
 
 Descriptors are counted where the system lists them. This room must not know rules.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +21,8 @@ from treaty_contracts.expect import until
 
 _DESCRIPTORS: Final = Path("/proc/self/fd")
 _NUMBER: Final = re.compile(r"\d+")
+#: How far above the lowest free number of a descriptor the limit is set while there are to be few.
+_ABOVE: Final = 64
 #: In what the system counts memory, in bytes.
 _UNIT: Final = 1 if sys.platform == "darwin" else 1024
 
@@ -42,3 +48,23 @@ def held_beside(before: Counter[str], patience: float) -> Counter[str]:
 def peak() -> int:
     """Return how many bytes of memory this process held when it held most."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
+
+
+@contextmanager
+def few_descriptors(left: int) -> Iterator[None]:
+    """Let this process open up to ``left`` descriptors more while the block runs, and no others."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.open(os.devnull, os.O_RDONLY)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(taken[0] + _ABOVE, soft), hard))
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        for one in taken[:left]:
+            os.close(one)
+        del taken[:left]
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for one in taken:
+            os.close(one)

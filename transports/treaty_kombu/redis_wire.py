@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from contextlib import ExitStack
 from functools import cache
 from typing import Any, Final
 
@@ -59,28 +60,31 @@ class Broker:
     def __init__(self, settings: Settings, timeout: float) -> None:
         self._settings: Final = settings
         self._wires: Final[list[Wire]] = []
-        try:
-            self._driver: Final = driver(
-                "redis",
-                hostname=settings.host,
-                port=settings.port,
-                userid=settings.user or None,
-                password=settings.password or None,
-                virtual_host=settings.path,
-                ssl=_tls(settings),
-                transport_options={
-                    "ack_emulation": False,
-                    "health_check_interval": 0,
-                    "socket_connect_timeout": _bounded(timeout, settings),
-                    "socket_timeout": _bounded(timeout, settings),  # until the connection stands
-                    "socket_keepalive": True,
-                },
-            )
-            self._driver.Channel = _silent(self._driver.Channel)
-            self._driver.establish_connection()
-            self.channel: Final[Any] = self._driver.create_channel(self._driver)
-        except Exception as error:
-            raise Unavailable(f"cannot connect to {self._settings.shown}: {text(error)}") from error
+        with ExitStack() as undo:
+            try:
+                self._driver: Final = driver(
+                    "redis",
+                    hostname=settings.host,
+                    port=settings.port,
+                    userid=settings.user or None,
+                    password=settings.password or None,
+                    virtual_host=settings.path,
+                    ssl=_tls(settings),
+                    transport_options={
+                        "ack_emulation": False,
+                        "health_check_interval": 0,
+                        "socket_connect_timeout": _bounded(timeout, settings),
+                        "socket_timeout": _bounded(timeout, settings),  # until the connection stands
+                        "socket_keepalive": True,
+                    },
+                )
+                undo.callback(self._let_go)
+                self._driver.Channel = _silent(self._driver.Channel)
+                self._driver.establish_connection()
+                self.channel: Final[Any] = self._driver.create_channel(self._driver)
+            except Exception as error:
+                raise Unavailable(f"cannot connect to {self._settings.shown}: {text(error)}") from error
+            undo.pop_all()
         self.pool: Final = self.channel.client.connection_pool
 
     def wire(self, timeout: float) -> Wire:
@@ -99,9 +103,13 @@ class Broker:
         return made
 
     def close(self) -> None:
-        """Close every connection, and the descriptor that kombu would wait with, which it leaves to the collector."""
+        """Close every connection."""
         for wire in self._wires:
             wire.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Give back what the driver holds, also the descriptor that it would wait with, which it leaves to the collector."""
         self._driver.close_connection(self._driver)
         self._driver.cycle.poller.close()
 

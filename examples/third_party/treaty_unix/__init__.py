@@ -10,8 +10,6 @@ from typing import NoReturn
 import treaty
 
 MAX_FRAME = 128 * 1024  # fits into the buffer that Linux gives a socket
-ROOM = 10_000  # frames that wait at an end before its thread stops reading, and senders find it full
-PATIENCE = 1.0  # seconds for which a reply tries to reach a caller that does not read
 
 
 class _End(treaty.Resource):
@@ -24,7 +22,10 @@ class _End(treaty.Resource):
         self.transport, self.address, self.room = transport, transport.prefix + name, room
         self.changed = threading.Condition()
         self._arrived: deque[UnixDelivery] = deque()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        except OSError as error:
+            raise treaty.Unavailable(f"{self.address}: {error}") from error
         try:
             self._socket.bind("\0" + self.address)
         except OSError as error:
@@ -40,13 +41,12 @@ class _End(treaty.Resource):
         while not self._closed:
             frame, sender = self._socket.recvfrom(MAX_FRAME + 1)
             with self.changed:
-                self.changed.wait_for(lambda: self._closed or len(self._arrived) < ROOM)
+                self.changed.wait_for(lambda: self._closed or len(self._arrived) < 10_000)  # or senders find it full
                 if 0 < len(frame) <= MAX_FRAME:
                     self._arrived.append(UnixDelivery(self, frame, os.fsdecode(sender or b"")[1:]))
                 self.changed.notify_all()
 
     def put(self, address: str, frame: bytes, timeout: float) -> None:
-        """Send a frame to another end, or raise ``Unavailable``."""
         self.check()
         if len(frame) > MAX_FRAME:
             raise treaty.FrameTooLarge(f"a frame of {len(frame):,} bytes is over the limit of {MAX_FRAME:,}")
@@ -91,7 +91,7 @@ class UnixDelivery(treaty.Delivery):
 
     def reply(self, frame: bytes) -> None:
         try:
-            self.end.put(self.reply_to, frame, PATIENCE)
+            self.end.put(self.reply_to, frame, 1.0)  # seconds for a caller that does not read
         except treaty.Unavailable as error:
             if isinstance(error.__cause__, BlockingIOError):  # otherwise the caller has gone, which is no error
                 raise treaty.ConnectionLost(f"{self.reply_to} does not read") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import threading
 import time
@@ -26,6 +27,7 @@ from treaty import (
     TransportError,
     Unavailable,
 )
+from treaty_contracts.holdings import held
 from treaty_contracts.relay import Relay
 from treaty_kombu import over_redis
 from treaty_kombu.redis_sent import ASK_EVERY
@@ -34,7 +36,7 @@ from treaty_kombu.settings import read_url
 
 from .load import TIMEOUT, Echo, under_load
 from .outside import Redis, connected, echo, eventually, seconds, sever, through
-from .servers import OwnRedis
+from .servers import OwnRedis, free_ports
 
 
 def test_a_pop_under_way_loses_nothing(redis_broker: Redis, make: Callable[..., Transport]) -> None:
@@ -48,6 +50,24 @@ def test_a_pop_under_way_loses_nothing(redis_broker: Redis, make: Callable[..., 
             assert delivery is not None
             assert delivery.frame == b"%d" % number
             delivery.settle()
+
+
+def test_an_attempt_that_fails_leaves_nothing_to_the_collector() -> None:
+    (port,) = free_ports(1)
+    settings = read_url(f"kombu+redis://127.0.0.1:{port}/0")
+
+    def attempt() -> Unavailable:
+        with pytest.raises(Unavailable) as refused:
+            Broker(settings, 1.0)
+        return refused.value
+
+    before, kept = held(), []  # with all that their tracebacks refer to
+    gc.disable()
+    try:
+        kept += [attempt() for _ in range(5)]
+        assert held() - before == {}
+    finally:
+        gc.enable()
 
 
 @contextmanager
