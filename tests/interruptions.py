@@ -1,9 +1,12 @@
-"""Ctrl-C at every line: what a signal's handler may raise in the main thread, tried out one line after the other."""
+"""What a signal's handler may do at every line that it interrupts, tried out one line after the other: raise, or come back
+to what it interrupted.
+"""
 
 from __future__ import annotations
 
 import linecache
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -52,3 +55,61 @@ def strike(number: int, packages: tuple[str, ...], use: Callable[[], object]) ->
         sys.settrace(before)
     assert not one.struck, "the interruption was swallowed"
     return ""
+
+
+class Visit:
+    """Calls ``visit`` once, before the ``number``-th line that this thread runs in some packages.
+
+    Args:
+        number: from 1 on.
+        packages: parts of the paths of files, such as ``"treaty_zmq"``.
+        visit: what a signal's handler, or a ``__del__``, does there.
+    """
+
+    def __init__(self, number: int, packages: tuple[str, ...], visit: Callable[[], object]) -> None:
+        self._left = number
+        self._packages = packages
+        self._visit = visit
+        self.where = ""
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
+        name = frame.f_code.co_filename
+        return self._line if any(f"/{package}/" in name for package in self._packages) else None
+
+    def _line(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if event == "line":
+            self._left -= 1
+            if self._left == 0:
+                sys.settrace(None)
+                self.where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+                self._visit()
+        return self._line
+
+
+def visited(
+    number: int, packages: tuple[str, ...], use: Callable[[], object], visit: Callable[[], object], limit: float
+) -> str:
+    """Do something in a thread that is visited on the way, and return where; empty if it had come to its end by then.
+
+    Raises:
+        AssertionError: it is not over after ``limit`` seconds, with the place.
+    """
+    one = Visit(number, packages, visit)
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        sys.settrace(one)
+        try:
+            use()
+        except BaseException as error:
+            raised.append(error)
+        finally:
+            sys.settrace(None)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(limit)
+    assert not thread.is_alive(), f"it hangs since it was visited at {one.where}"
+    if raised:
+        raise AssertionError(f"visited at {one.where}: {raised[0]!r}") from raised[0]
+    return one.where

@@ -75,7 +75,7 @@ class Client(Resource):
         self._handlers: list[tuple[str, Callable[[Reply], Any]]] = []
         self._handling = Errands("treaty-client-handlers")
         self._subscriptions: list[Subscription] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._parts = Parts(self._transport, self._owned, self._switchboard, self._handling)
         self._unclosed = end_if_lost(self, "client", needed=self._parts.in_use, end=self._parts.close)
 

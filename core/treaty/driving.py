@@ -10,12 +10,12 @@ import os
 import signal
 import threading
 import time
-from _thread import allocate_lock
+from _thread import allocate_lock, get_ident
 from collections.abc import Callable
 from contextvars import ContextVar
 from queue import Empty, SimpleQueue
 from traceback import walk_tb
-from typing import Final
+from typing import Any, Final
 
 from treaty.engine import Instant
 from treaty.errors import DeadlineExceeded
@@ -97,6 +97,14 @@ def left_until(until: float, otherwise: str) -> float:
     return left
 
 
+def held_here(lock: Any) -> bool:
+    """Whether this very thread holds a ``threading.RLock``: then a signal's handler, or a ``__del__`` that the collector
+    calls, has come back into the middle of what it interrupted.
+    """
+    held: bool = lock._is_owned()  # noqa: SLF001 - as threading.Condition asks
+    return held
+
+
 class Randomness:
     """``os.urandom`` in small pieces of large ones: a quarter of the time. Thread-safe; not for secrets that last."""
 
@@ -138,23 +146,38 @@ class WakeUp:
         self._lock.acquire(timeout=min(max(seconds, 0.0), 3600.0))
 
 
+class Holder:
+    """Who may have a :class:`Turn`: one of these for each time that a thread comes for it."""
+
+    __slots__ = ("thread",)
+
+    def __init__(self) -> None:
+        self.thread = get_ident()
+
+
 class Turn:
     """Something that one at a time may do, and nobody waits for. Who has it is known, so that it is given back whatever
-    interrupts the taker: a signal's handler may raise between any two steps of a thread.
+    interrupts the taker: a signal's handler may raise between any two steps of a thread, or come for it itself.
     """
 
     __slots__ = ("_holder", "_lock")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._holder: object = None
+        self._lock = threading.RLock()
+        self._holder: Holder | None = None
 
     @property
     def taken(self) -> bool:
         """Whether somebody has it."""
         return self._holder is not None
 
-    def take(self, holder: object) -> bool:
+    @property
+    def mine(self) -> bool:
+        """Whether this very thread has it."""
+        holder = self._holder
+        return holder is not None and holder.thread == get_ident()
+
+    def take(self, holder: Holder) -> bool:
         """Let this one have it, if nobody does."""
         with self._lock:
             if self._holder is None:
@@ -162,7 +185,7 @@ class Turn:
                 return True
             return False
 
-    def leave(self, holder: object) -> bool:
+    def leave(self, holder: Holder) -> bool:
         """Take it from this one. Return whether it had it."""
         with self._lock:
             had = self._holder is holder
@@ -177,7 +200,7 @@ class Worker:
     def __init__(self, name: str, work: Callable[[], None]) -> None:
         self._name = name
         self._work = work
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # also for who comes back here from a signal's handler, as in all of these
         self._thread: threading.Thread | None = None
 
     @property
@@ -221,7 +244,7 @@ class Errands:
     def __init__(self, name: str) -> None:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._worker = Worker(name, self._work)
-        self._lock = threading.Lock()  # around the start of the thread
+        self._lock = threading.RLock()  # around the start of the thread
         self._over = False
         self._joined_itself = False
 

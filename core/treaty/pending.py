@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from functools import partial
-from threading import Lock
+from threading import RLock
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
@@ -128,7 +128,7 @@ class Pending:
         self._home = _here
         self._started = time.monotonic()
         self._outcome: Reply | Exception | None = None
-        self._lock = Lock()
+        self._lock = RLock()  # a signal's handler may cancel what this thread is just about to wait for
         # Most calls have none of these, so they are made when they are needed.
         self._callbacks: list[Callable[[Pending], None]] | None = None
         self._listeners: list[Callable[[], None]] | None = None

@@ -14,9 +14,8 @@ from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, Final, NamedTuple, TypeGuard, TypeVar, get_type_hints
 
-import msgspec
-
 from treaty.codec import carries
+from treaty.converting import convert
 from treaty.errors import ANSWERED, ConfigurationError, InvalidParams, RemoteError, TreatyError, Unavailable
 from treaty.messages import ErrorData, ErrorInfo, StatusLine, reason_for
 
@@ -161,7 +160,7 @@ def _rebuild(cls: type[Exception], data: ErrorData) -> Exception:
 
 def _converted(value: Any, annotation: Any) -> Any:
     try:
-        return msgspec.convert(value, annotation, str_keys=True)
+        return convert(value, annotation)
     except Exception:  # the annotation's own __post_init__ may raise anything
         return value
 

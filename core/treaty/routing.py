@@ -15,6 +15,7 @@ from typing import Any, Final, get_type_hints
 import msgspec
 from msgspec import Struct
 
+from treaty.converting import convert, described
 from treaty.errors import InvalidHandler, InvalidParams, InvalidTarget, UnknownMethod
 from treaty.messages import Params
 from treaty.transport import check_name
@@ -158,7 +159,7 @@ class Handler(Struct, frozen=True, kw_only=True):
         if parameter.annotation is Any or (parameter.annotation is type(value) and type(value) in _PLAIN):
             return value
         try:
-            return msgspec.convert(value, parameter.annotation, str_keys=True)
+            return convert(value, parameter.annotation)
         except Exception as error:  # the annotation's own __post_init__ may raise anything
             raise InvalidParams(f"{self.name}: parameter {name or parameter.name!r}: {error}") from None
 
@@ -309,7 +310,7 @@ def _hints(function: Callable[..., Any], names: list[str]) -> dict[str, Any]:
 
 def _check_readable(where: str, name: str, annotation: Any) -> None:
     try:
-        unreadable = _unreadable_in(msgspec.inspect.type_info(annotation), set())
+        unreadable = _unreadable_in(annotation)
     except TypeError:
         unreadable = annotation
     if unreadable is not None:
@@ -317,17 +318,10 @@ def _check_readable(where: str, name: str, annotation: Any) -> None:
         raise InvalidHandler(f"{where}: parameter {name!r}: {_spell(unreadable)}{inside} cannot be read from JSON")
 
 
-def _unreadable_in(kind: Any, seen: set[int]) -> Any:
+def _unreadable_in(annotation: Any) -> Any:
     """Return a class in a type that nothing in JSON becomes, however deep; ``None`` if there is none."""
-    if isinstance(kind, msgspec.inspect.CustomType):
-        return None if kind.cls is object else kind.cls
-    if isinstance(kind, tuple | list):
-        return next((found for one in kind if (found := _unreadable_in(one, seen)) is not None), None)
-    if not isinstance(kind, msgspec.inspect.Type | msgspec.inspect.Field) or id(kind) in seen:
-        return None
-    seen.add(id(kind))
-    parts = (getattr(kind, field) for field in kind.__struct_fields__)
-    return next((found for part in parts if (found := _unreadable_in(part, seen)) is not None), None)
+    unknown = (one.cls for one in described(annotation) if isinstance(one, msgspec.inspect.CustomType))
+    return next((cls for cls in unknown if cls is not object), None)
 
 
 def _spell(annotation: Any) -> str:

@@ -92,7 +92,7 @@ class Service:
         self._running: Serving | None = None
         self._over = False  # nobody serves any more, for who runs the service
         self._news = WakeUp()
-        self._client_lock = threading.Lock()
+        self._client_lock = threading.RLock()
         self._client: Client | None = None
         self._started_at = 0.0
 

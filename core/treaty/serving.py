@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from treaty.children import end_child
 from treaty.closing import Finish
 from treaty.coroutines import LoopThread
-from treaty.driving import Allowance, WakeUp, present
+from treaty.driving import Allowance, WakeUp, held_here, present
 from treaty.engine import Answer, Answerer, Run, Stop
 from treaty.errors import ClosedError, ConnectionLost, ResourceExhausted, TreatyError, Unavailable
 from treaty.incoming import Incoming
@@ -89,7 +89,7 @@ class Serving:
         self._reception = Reception(inbox, counts=concurrency > 1)
         self._client = client
         self._concurrency, self._reads_ahead = concurrency, reads_ahead
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a __del__ may report from the middle of anything, see report()
         self._changed = threading.Condition(self._lock)
         self._places: Places[Job] = Places(concurrency, BACKLOG)
         self._jobs: dict[str, Job] = {}
@@ -262,7 +262,7 @@ class Serving:
     def report(self, message: Incoming, code: int, reason: str, progress: float | None) -> bool:
         """Send a status message of a handler's, unless nobody listens any more."""
         assert isinstance(message, Job)
-        if message.over or message.one_way or message.cancelled:
+        if message.over or message.one_way or message.cancelled or held_here(self._lock):
             return False
         with self._lock:
             frame = self.answerer.status(message.exchange, code, reason, progress=progress, now=present())

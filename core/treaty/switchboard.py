@@ -10,10 +10,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final, Protocol
 
 from treaty.closing import Finish
-from treaty.driving import Errands, Randomness, WakeUp, hand_through, left_until, present
+from treaty.driving import Errands, Randomness, WakeUp, hand_through, held_here, left_until, present
 from treaty.engine import Caller, Outgoing
 from treaty.errors import (
     Cancelled,
@@ -35,6 +36,7 @@ _LOG: Final = logger("treaty.client")
 #: How long before its end a request is given up that nobody takes: this says more than that the time is up.
 _VERDICT: Final = 0.05
 _TOO_LATE: Final = "not sent: the time ran out while the line was opened"
+_INTERRUPTS: Final = "not sent: a signal's handler or a __del__ cannot wait for a call of the client that it interrupts"
 
 
 class Switchboard:
@@ -56,9 +58,10 @@ class Switchboard:
             max_open=max_open,
         )
         self._line: Line | None = None
-        #: Around the engine.
-        self._lock = threading.Lock()
-        self._dialling = threading.Lock()
+        #: Around the engine. Whoever comes back here in the middle of a step, as a signal's handler or a ``__del__`` may,
+        #: finds that out by it, and has done what can be done later.
+        self._lock = threading.RLock()
+        self._dialling = threading.RLock()
         self._reading = Reading(self._caller, self._lock)
         self._sender = Errands("treaty-client-sender")
         #: The requests that wait for the line to be opened, in a thread of its own, and who is not to overtake them.
@@ -69,7 +72,7 @@ class Switchboard:
     @property
     def dialled(self) -> bool:
         """Whether the line is open, and what waited for that is sent, so that a request can be made without waiting."""
-        return self._line is not None and not self._first
+        return self._line is not None and not self._first and not held_here(self._lock)
 
     @property
     def in_use(self) -> bool:
@@ -101,7 +104,12 @@ class Switchboard:
     ) -> tuple[Pending, Outgoing]:
         """Make a request and open its call; dial first if need be. The answer to a deferred one is seen to, though no
         thread may ever wait for it.
+
+        Raises:
+            Unavailable: this thread is in the middle of another request, or would wait for what it is itself to read.
         """
+        if held_here(self._lock) or held_here(self._dialling) or (self._reading.mine and not deferred):
+            raise Unavailable(f"{target}: {_INTERRUPTS}")
         line = self._line
         if line is None:
             until = time.monotonic() + timeout
@@ -222,7 +230,7 @@ class Switchboard:
             with self._lock:
                 self._caller.sent_beside_loss(call, present())
 
-    def do_soon(self, job: Callable[[], None]) -> None:
+    def do_soon(self, job: Callable[[], object]) -> None:
         """Have something done that may block, by the thread that sends what cannot be sent at once."""
 
         def errand() -> None:
@@ -236,7 +244,11 @@ class Switchboard:
         self._sender.add(errand)
 
     def post(self, target: str, params: Params, *, timeout: float, headers: dict[str, str] | None) -> None:
-        """Make and send a one-way request."""
+        """Make and send a one-way request: at once, or in a thread of its own where this one is in the middle of another."""
+        if held_here(self._lock) or held_here(self._dialling):
+            asked = kept(params)
+            self.do_soon(lambda: self.post(target, asked, timeout=timeout, headers=headers))
+            return
         timeout = self.let_first_go(timeout, target)
         line = self._dial()
         with self._lock:
@@ -289,6 +301,9 @@ class Switchboard:
     def abandon(self, pending: Pending) -> bool:
         """Cancel a call: settle it, and tell the service as well as that can be done."""
         cancelled = Cancelled(f"{pending.target}: cancelled by the caller")
+        if held_here(self._lock):
+            self.do_soon(partial(self.abandon, pending))
+            return True
         with self._lock:
             call = pending.call
             ended = self._caller.give_up(call, cancelled) if call else None

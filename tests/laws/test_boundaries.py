@@ -23,6 +23,7 @@ CONTRACTS = ROOT / "contracts"
 PURE = [
     "errors",
     "messages",
+    "converting",
     "values",
     "codec",
     "schema",

@@ -107,7 +107,7 @@ class Waker:
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._release = finalize(self, _close, self._read, self._write)  # also when nobody closes it
         self._release.atexit = False
 
@@ -165,7 +165,7 @@ class Held(Generic[_T]):
 
     def __enter__(self) -> _T:
         if self._lock._is_owned():  # noqa: SLF001 - as threading.Condition asks
-            raise Unavailable(f"the connection to {self._shown} is in the middle of something that this interrupted")
+            raise interrupted(self._shown)
         try:
             if not self._lock.acquire(timeout=self._timeout):
                 raise Unavailable(  # noqa: TRY301 - handled like any other end
@@ -254,6 +254,11 @@ def readable(descriptor: int, timeout: float = 0) -> bool:
 def driver(name: str, **options: Any) -> Any:
     """The transport of kombu itself: how to connect to a kind of broker, and what its errors are. It is not connected yet."""
     return Connection(transport=name, **options).transport  # type: ignore[no-untyped-call]
+
+
+def interrupted(shown: str) -> Unavailable:
+    """What a signal's handler or a ``__del__`` is told that comes back into the middle of what its thread does here."""
+    return Unavailable(f"the connection to {shown} is in the middle of something that this interrupted")
 
 
 def text(error: BaseException) -> str:

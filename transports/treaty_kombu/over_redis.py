@@ -10,13 +10,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from treaty import ClosedError, ConnectionLost, Guarantees, TransportError, Unavailable
 
 from .envelope import pack, unpack
 from .hearing import Hearing
-from .link import Arrived, Held, Link, Role, log
+from .link import Arrived, Held, Link, Role, interrupted, log
 from .redial import Redial
 from .redis_feed import RedisFeed
 from .redis_pops import POP, Pops
@@ -59,7 +59,7 @@ class RedisLink(Link):
         self._broker: Broker | None = None
         self._asking: Wire | None = None
         self._pops: Pops | None = None
-        self._popping = threading.RLock()
+        self._popping: Any = threading.RLock()
         self._receiving = threading.Lock()  # held while somebody is inside receive
         self._hearing = Hearing(self._popping, self._receiving)
         # Blocks hold the lock itself: that is one step, which no interruption leaves half done.
@@ -129,6 +129,8 @@ class RedisLink(Link):
     # ---- sending -------------------------------------------------------------------------------------------------
 
     def send(self, service: str, frame: bytes, timeout: float) -> None:
+        if self._popping._is_owned():  # noqa: SLF001 - who sends waits for who pops, with the other lock held
+            raise interrupted(self.settings.shown)
         message = pack(frame, "", self.settings.service_queue(service), self.address)
         deadline = time.monotonic() + timeout
         while (

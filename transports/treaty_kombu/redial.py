@@ -60,7 +60,7 @@ class Redial:
         self._shown = shown
         self._connect = connect
         self._ended = ended
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._attempt = _Attempt()
         self._due = 0.0

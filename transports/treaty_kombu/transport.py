@@ -41,7 +41,7 @@ class KombuTransport(Transport):
         self.settings: Final = settings
         self.guarantees: Guarantees = module.guarantees(settings)
         self._link_class: Final[type[Link]] = module.LINK
-        self._lock = threading.Lock()  # guards the two below
+        self._lock = threading.RLock()  # guards the two below
         self._ends: set[KombuLine | KombuInbox] = set()
         self._publisher: Link | None = None
 

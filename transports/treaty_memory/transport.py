@@ -11,7 +11,7 @@ import time
 from collections import deque
 from itertools import count
 from queue import Empty, SimpleQueue
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from treaty import (
     MAX_FRAME,
@@ -48,7 +48,7 @@ def connect(url: str, *, max_frame: int = MAX_FRAME) -> MemoryTransport:
 class _Mail:
     """A queue with its readers; every use is under the hub's lock."""
 
-    def __init__(self, lock: threading.Lock) -> None:
+    def __init__(self, lock: Any) -> None:
         self.frames: deque[MemoryDelivery] = deque()
         self.changed = threading.Condition(lock)
 
@@ -57,7 +57,7 @@ class _Hub:
     """Where the two ends meet."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock: Any = threading.RLock()
         self.numbers = count(1)
         self.lines: dict[str, MemoryLine] = {}
         self.services: dict[str, list[MemoryInbox]] = {}
@@ -79,7 +79,7 @@ class _Hubs:
 
     def begin(self) -> None:
         """Begin without hubs, and with a lock that nobody holds."""
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.by_name: dict[str, _Hub] = {}
 
 
@@ -139,6 +139,8 @@ class MemoryLine(Line):
         self.check()
         check_name(service)
         _check_size(frame, self._transport.guarantees.max_frame)
+        if self._hub.lock._is_owned():  # noqa: SLF001 - as threading.Condition asks
+            raise Unavailable("not sent: this thread was in the middle of something that this interrupted")
         with self._hub.lock:
             self.check()
             mail = self._hub.queues.get(service)
@@ -254,7 +256,7 @@ class MemoryTransport(Transport):
             max_frame=max_frame,
         )
         self._open: set[Resource] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def __repr__(self) -> str:
         return f"<MemoryTransport {self.name}>"

@@ -54,7 +54,7 @@ class Contexts:
     """One context that is there while somebody uses it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._users = 0
         self._context: Context | None = None
         self._forgotten: finalize[[Context, int], Contexts] | None = None

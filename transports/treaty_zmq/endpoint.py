@@ -13,11 +13,11 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import zmq
 
-from treaty import AddressInUse, ClosedError, ConnectionLost, FrameTooLarge, check_name
+from treaty import AddressInUse, ClosedError, ConnectionLost, FrameTooLarge, Unavailable, check_name
 
 from .address import Address
 from .binding import Binding
@@ -55,7 +55,7 @@ class Endpoint:
             Unavailable: this machine cannot have it, or has no descriptors left.
         """
         self.settings = settings
-        self.lock = threading.Lock()
+        self.lock: Any = threading.RLock()
         #: Counts the visits of receiving threads, so that the pump sees whether anybody comes.
         self.visits = 0
         #: Whether it stays when its last inbox goes, for the sake of publishing.
@@ -84,6 +84,11 @@ class Endpoint:
         self.address = self._binding.address
         self.fd = self._port.fd
         self.pump = Pump(self, waker)
+
+    @property
+    def _interrupted(self) -> bool:
+        """Whether a signal's handler or a ``__del__`` comes back into the middle of what this thread does here."""
+        return bool(self.lock._is_owned())  # noqa: SLF001 - as threading.Condition asks
 
     @property
     def empty(self) -> bool:
@@ -186,6 +191,8 @@ class Endpoint:
         """
         if len(frame) > self.settings.max_frame:
             raise FrameTooLarge(f"{len(frame)} bytes; this transport carries {self.settings.max_frame}")
+        if self._interrupted:
+            raise ConnectionLost("not sent: the service was in the middle of something that this interrupted")
         until = 0.0
         while True:
             with self.lock:
@@ -207,7 +214,9 @@ class Endpoint:
             time.sleep(_RETRY)
 
     def publish(self, channel: str, frame: bytes) -> None:
-        """Give a frame to all subscribers. Raises ``ClosedError`` if the endpoint was closed."""
+        """Give a frame to all subscribers. Raises ``ClosedError`` if the endpoint was closed, or ``Unavailable``."""
+        if self._interrupted:
+            raise Unavailable("not published: the endpoint was in the middle of something that this interrupted")
         with self.lock:
             if self._closed:
                 raise ClosedError("closed while publishing")

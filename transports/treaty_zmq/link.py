@@ -17,7 +17,7 @@ import select
 import threading
 import time
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
 import zmq
 
@@ -45,7 +45,7 @@ class Link:
         self._settings = settings
         self._contexts = contexts
         self._pace = contexts.pace
-        self._lock = threading.Lock()  # for the socket
+        self._lock: Any = threading.RLock()  # for the socket
         self._turn = threading.Lock()  # for the one thread that receives
         self._waiting = False
         self._flowing = False  # whether the last message was there without waiting for it
@@ -120,6 +120,10 @@ class Link:
             Unavailable: nothing was sent, and nothing will be.
             ClosedError: closed before it was sent.
         """
+        if self._lock._is_owned():  # noqa: SLF001 - as threading.Condition asks
+            raise Unavailable(
+                f"the connection to {self._address.url} is in the middle of something that this interrupted"
+            )
         until = 0.0
         while True:
             with self._lock:

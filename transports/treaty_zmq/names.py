@@ -23,7 +23,7 @@ class Names:
     """Bound names with the number of their binding. Numbers start at 1 and are never used again."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._bound: dict[str, int] = {}
         self._last = 0
         self._waiting: WeakSet[Waker] = WeakSet()

@@ -188,7 +188,7 @@ class Waker:
     """A pipe that ends another thread's poll. Safe for threads; writes once however often it is asked."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         #: Whether the signal is there. Looking at it first saves a :meth:`clear`.
         self.pending = False
         self.fd, self._write = os.pipe()
@@ -205,8 +205,9 @@ class Waker:
         """Take the signal, if there is one."""
         with self._lock:
             if self.pending:
+                with contextlib.suppress(BlockingIOError):  # Ctrl-C came before it was written
+                    os.read(self.fd, 64)  # more than one if a signal's handler came back here while one was written
                 self.pending = False
-                os.read(self.fd, 1)
 
     def close(self) -> None:
         """Close the pipe. The thread that polls it must have left."""

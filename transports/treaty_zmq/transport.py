@@ -58,7 +58,7 @@ class ZmqTransport(Transport):
         self._address = address
         self._settings = settings
         self._contexts = INPROC if address.scheme == "inproc" else Contexts()
-        self._lock = threading.Lock()  # for what is open
+        self._lock = threading.RLock()  # for what is open
         self._open: set[Resource] = set()
         self._home = threading.Lock()  # for the life of the endpoint, which may take a while to end
         self._endpoint: Endpoint | None = None

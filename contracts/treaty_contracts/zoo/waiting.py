@@ -361,3 +361,21 @@ class ZeroFindsNothingAtFeeds(WrappedTransport):
 
     def feed(self, inner: Inbox, channel: str) -> Inbox:  # noqa: ARG002 - all alike
         return _BlindInbox(inner)
+
+
+class _LockedLine(WrappedLine):
+    def __init__(self, inner: Line) -> None:
+        super().__init__(inner)
+        self._sending = threading.Lock()
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        with self._sending:
+            self.inner.send(service, frame, timeout)
+
+
+@broken("hangs-when-it-comes-back", kills=("LIFE-034",), shows="hangs")
+class HangsWhenItComesBack(WrappedTransport):
+    """A line that is used by its own thread in the midst of a send waits for itself."""
+
+    def line(self, inner: Line) -> Line:
+        return _LockedLine(inner)

@@ -1,0 +1,112 @@
+"""A client that is used again in the midst of its own work, as a signal's handler or a ``__del__`` does: nothing hangs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import pytest
+from tests.interruptions import visited
+
+from treaty import Client, Incoming, Service, Unavailable, connect
+from treaty.pending import Pending
+from treaty_contracts.expect import until
+
+from .conftest import SECRET
+from .services import LIMIT
+
+PACKAGES = ("core/treaty", "transports/treaty_memory", "transports/treaty_zmq")
+_NUMBERS = count()
+
+
+class Echo(Service):
+    """Answers what it is asked, and counts what nobody waits for."""
+
+    name = "echo"
+    told = 0
+
+    def on_same(self, message: Incoming, value: int) -> int:
+        return value
+
+    def on_told(self, message: Incoming) -> None:
+        self.told += 1
+
+
+@pytest.fixture(params=["memory://reentry-{}", "zmq+inproc://reentry-{}"], ids=["memory", "inproc"])
+def ends(request: pytest.FixtureRequest) -> Iterator[tuple[Echo, Client]]:
+    transport = connect(request.param.format(next(_NUMBERS)))
+    with (
+        transport,
+        Echo(transport, secret=SECRET) as service,
+        Client(transport, secret=SECRET, timeout=LIMIT) as client,
+    ):
+        client.call("echo.same", [0])
+        yield service, client
+
+
+def every_step(use: Callable[[], object], visit: Callable[[], object]) -> Iterator[str]:
+    """Visit a use at each of its lines, one after the other."""
+    for number in count(1):
+        where = visited(number, PACKAGES, use, visit, LIMIT * 2)
+        if not where:
+            return
+        yield where
+
+
+@pytest.mark.parametrize("deferred", [False, True], ids=["call", "send"])
+def test_what_is_sent_from_within_a_call_is_answered(ends: tuple[Echo, Client], deferred: bool) -> None:
+    _, client = ends
+    begun: list[Pending] = []
+
+    def use() -> None:
+        result = client.send("echo.same", [1]).result() if deferred else client.call("echo.same", [1])
+        assert result == 1
+
+    places = list(every_step(use, lambda: begun.append(client.send("echo.same", [2]))))
+    assert len(places) > 100
+    assert [one.result() for one in begun] == [2] * len(places)
+    assert client.open_calls == 0
+
+
+def test_what_is_told_from_within_a_call_arrives(ends: tuple[Echo, Client]) -> None:
+    service, client = ends
+    refused: list[str] = []
+
+    def tell() -> None:
+        try:
+            client.notify("echo.told")
+        except Unavailable as error:  # the transport is in the middle of something
+            refused.append(str(error))
+
+    places = list(every_step(lambda: client.call("echo.same", [1]), tell))
+    assert until(lambda: service.told == len(places) - len(refused), LIMIT)
+    assert len(refused) < len(places) / 2
+    assert all("interrupted" in text for text in refused)
+
+
+def test_a_call_from_within_a_call_is_answered_or_not_sent(ends: tuple[Echo, Client]) -> None:
+    _, client = ends
+    outcomes: list[object] = []
+
+    def ask() -> None:
+        try:
+            outcomes.append(client.call("echo.same", [2]))
+        except Unavailable as error:
+            outcomes.append(type(error))
+
+    places = list(every_step(lambda: client.call("echo.same", [1]), ask))
+    assert len(outcomes) == len(places)
+    assert set(map(str, outcomes)) == {"2", str(Unavailable)}
+
+
+def test_what_is_given_up_from_within_a_call_is_over(ends: tuple[Echo, Client]) -> None:
+    _, client = ends
+    begun: list[Pending] = []
+
+    def give_up() -> None:
+        begun.append(client.send("echo.same", [2]))
+        begun[-1].cancel()
+
+    for _ in every_step(lambda: client.call("echo.same", [1]), give_up):
+        assert begun[-1].done or until(lambda: begun[-1].done, LIMIT)
+    assert client.open_calls == 0
