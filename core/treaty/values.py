@@ -19,6 +19,9 @@ from treaty.errors import EncodingError
 _ATOMS: Final = frozenset({type(None), bool, int, str})
 
 _ENCODER: Final = msgspec.json.Encoder()
+#: What stands in a text where a number may have been lost, or a Raw in a list; nobody else writes blanks.
+_NUMBERS: Final = (b"null", b'"nan"', b'inf"')
+_EMPTY: Final = (b"[]", b"[ ", b"[\t", b"[\n", b"[\r")
 #: Reads over a text and makes no objects of it: for records, a fifth of what reading it takes.
 _SKIM: Final = msgspec.json.Decoder(Raw)
 _READER: Final = msgspec.json.Decoder()
@@ -32,21 +35,32 @@ def write(value: Any) -> bytes:
     """
     try:
         text = _ENCODER.encode(value)
-        # msgspec writes NaN and the infinities as null: the value would be lost without a word.
-        lost = b"null" in text and _lost_number(msgspec.to_builtins(value, enc_hook=_read))
-        clash = None if _is_flat(value) else _clash_in(text)
+        if not _is_flat(value):
+            _check_whole(value, text)
         if not text.isascii():
             text.decode()
+    except EncodingError:
+        raise
     except RecursionError:
         raise EncodingError("nested too deeply, or a value that contains itself") from None
     except Exception as error:
         # Any: the value's own methods run here, such as the utcoffset of a time zone.
         raise EncodingError(f"cannot be written as JSON: {error}") from error
-    if lost:
-        raise EncodingError("NaN and the infinities have no place in JSON")
+    return text
+
+
+def _check_whole(value: Any, text: bytes) -> None:
+    """Refuse what the encoder would lose without a word: NaN and the infinities, which it writes as null, or as text
+    where they are keys; a Raw that holds nothing, which only a list of its own does not mind; and one of two like keys.
+    """
+    if any(mark in text for mark in _NUMBERS):
+        if _lost_number(msgspec.to_builtins(value, enc_hook=_read)):
+            raise EncodingError("NaN and the infinities have no place in JSON")
+    elif any(mark in text for mark in _EMPTY):
+        msgspec.to_builtins(value, enc_hook=_read)
+    clash = _clash_in(text)
     if clash is not None:
         raise EncodingError(f"two keys of a dict are the same text in JSON, so that one would be lost: {clash!r}")
-    return text
 
 
 def kept(params: Any) -> Any:
@@ -82,9 +96,11 @@ def repeated(members: list[tuple[str, Any]]) -> str | None:
 
 
 def _read(value: Any) -> Any:
-    if isinstance(value, Raw):
-        return None
-    raise NotImplementedError
+    if not isinstance(value, Raw):
+        raise NotImplementedError
+    if not bytes(value).strip():
+        raise EncodingError("a Raw that holds nothing is no JSON")
+    return None
 
 
 def _is_flat(value: Any) -> bool:
@@ -119,5 +135,5 @@ def _lost_number(value: Any) -> bool:
     if isinstance(value, float):
         return not math.isfinite(value)
     if isinstance(value, dict):
-        return any(map(_lost_number, value.values()))
+        return any(map(_lost_number, value)) or any(map(_lost_number, value.values()))
     return isinstance(value, list | tuple | set | frozenset) and any(map(_lost_number, value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -113,3 +114,22 @@ def test_parameters_that_are_kept_stay_what_they_are(kind: type) -> None:
     (params["a"] if isinstance(params, dict) else params[0]).append(2)
     params.clear()
     assert write(own) == before
+
+
+@pytest.mark.parametrize("blank", [b"", b" ", b"\t\n\r"], ids=repr)
+@pytest.mark.parametrize("around", [lambda raw: [raw], lambda raw: {"a": [[raw]]}, lambda raw: [1, [raw]]])
+def test_a_raw_that_holds_nothing_is_refused_where_it_would_vanish(blank: bytes, around: Callable[[Raw], Any]) -> None:
+    with pytest.raises(EncodingError, match="holds nothing"):
+        write(around(Raw(blank)))
+
+
+@pytest.mark.parametrize("key", [math.nan, math.inf, -math.inf], ids=repr)
+@pytest.mark.parametrize("around", [lambda one: one, lambda one: [{"a": one}]])
+def test_a_number_that_json_lacks_is_no_key(key: float, around: Callable[[Any], Any]) -> None:
+    with pytest.raises(EncodingError, match="infinities"):
+        write(around({key: 1}))
+
+
+def test_what_only_looks_like_it_is_written() -> None:
+    assert write({"nan": [], "-inf": [[]], "a": None, "b": "[ "}) == b'{"nan":[],"-inf":[[]],"a":null,"b":"[ "}'
+    assert write([Raw(b" [ ] ")]) == b"[ [ ] ]"
