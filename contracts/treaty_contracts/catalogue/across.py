@@ -1,11 +1,13 @@
-"""INBOX and NOTE: what processes know of each other, and what one of them hears of another one.
+"""LINE, INBOX and NOTE: what processes know of each other, and what one of them hears of another one.
 
-Each rule has a forked child that opens a transport of its own. It must not know adapters.
+Each rule has forked children that open a transport of their own, where processes are crossed. It must not know adapters.
 """
 
 # ruff: noqa: D103 - what a rule demands stands in its sentence
 
 from __future__ import annotations
+
+from typing import Final
 
 from treaty import AddressInUse, Delivery, Inbox, Transport
 from treaty_contracts import judging
@@ -13,6 +15,57 @@ from treaty_contracts.bench import Bench
 from treaty_contracts.catalogue.processes import served_again
 from treaty_contracts.peer import Peer
 from treaty_contracts.registry import Level, rule
+
+#: How many other processes there are, and how many lines each one opens: the first ones might differ by chance.
+_OTHERS: Final = 2
+_LINES: Final = 3
+
+
+@rule(
+    "LINE-016",
+    level=Level.MUST,
+    sentence="No two open lines have the same address, not even in two processes where those are crossed, unless replies "
+    "find their way without one.",
+    intent="Replies go to an address; where two lines share one, each reads the other's.",
+    causes=(
+        "the address is the one of the connection, or of the process",
+        "it is a number that each process counts anew",
+        "it is drawn from random numbers that a forked child has inherited",
+    ),
+    mutants=("counts-addresses-anew", "inherits-its-chance", "one-address-for-all"),
+    requires=("LINE-014",),
+)
+def addresses_are_distinct(bench: Bench) -> None:
+    service = bench.name()
+
+    def work(transport: Transport, peer: Peer) -> list[str]:
+        peer.wait()
+        lines = [transport.dial() for _ in range(_LINES)]
+        for line in lines:  # as an address may be given with the first use
+            line.send(service, b"from there", bench.times.arrive)
+        addresses = [line.address for line in lines]
+        peer.tell()
+        peer.wait()  # as only what is open at the same time is compared
+        return addresses
+
+    peers = [Peer(bench, "client", work) for _ in range(_OTHERS)] if bench.guarantees.crosses_processes else []
+    inbox = bench.inbox(service)
+    bench.did(f"opened {_LINES} lines here, and as many in each of {len(peers)} forked children")
+    lines = [*(bench.line() for _ in range(_LINES - 1)), bench.keep(bench.open("client").dial())]
+    for line in lines:
+        bench.round_trip(line, inbox, service)
+    addresses = [[line.address for line in lines]]
+    for peer in peers:
+        peer.go()
+    for _ in range(_LINES * len(peers)):
+        bench.arrives(inbox, "a frame of a line in another process").settle()
+    for peer in peers:
+        peer.did("opens lines")
+    for peer in peers:
+        peer.go()
+        addresses.append(peer.report())
+    known = [address for process in addresses for address in process if address]
+    bench.expect.that(len(set(known)) == len(known), "distinct addresses, in each process and in all", addresses)
 
 
 @rule(

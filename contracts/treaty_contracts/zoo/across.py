@@ -6,14 +6,16 @@ Each has one defect and no other. It must not know rules, nor any target.
 from __future__ import annotations
 
 import os
+import random
 from collections import deque
 from hashlib import sha256
+from itertools import count
 from typing import ClassVar
 
 import msgspec
 
-from treaty import AddressInUse, ClosedError, Delivery, Guarantees, Inbox, Transport, check_name
-from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedTransport
+from treaty import AddressInUse, ClosedError, Delivery, Guarantees, Inbox, Line, Transport, check_name
+from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
 from treaty_contracts.zoo.animals import broken
 
 
@@ -130,3 +132,62 @@ class RedeliversOnCloseOnly(WrappedTransport):
         inbox = _Heritable(before.inner, service, self.left)
         inbox.again.extend(map(_Again, before.unsettled))
         return inbox
+
+
+class _Renamed(WrappedTransport):
+    """Gives its lines other addresses, though replies find their way."""
+
+    def line(self, inner: Line) -> Line:
+        return _RenamedLine(inner, self.address())
+
+    def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - one as the other
+        return _RenamedInbox(inner)
+
+    def address(self) -> str:
+        """Return the address of a new line."""
+        raise NotImplementedError
+
+
+#: Of what was sent in this process, the address of the line: below, the lines may have none.
+_SENDERS: dict[int, str] = {}
+
+
+class _RenamedLine(WrappedLine):
+    def __init__(self, inner: Line, address: str) -> None:
+        super().__init__(inner)
+        self._address = address
+
+    @property
+    def address(self) -> str:
+        return self._address
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        _SENDERS[hash(frame)] = self._address
+        self.inner.send(service, frame, timeout)
+
+
+class _RenamedInbox(WrappedInbox):
+    def delivery(self, inner: Delivery) -> Delivery:
+        made = WrappedDelivery(inner)
+        made.reply_to = _SENDERS.get(hash(inner.frame), inner.reply_to)
+        return made
+
+
+@broken("counts-addresses-anew", kills=("LINE-016",), shows="distinct addresses", hooked=True)
+class CountsAddressesAnew(_Renamed):
+    """The address of a line is a number that each process counts for itself."""
+
+    numbers = count(1)
+
+    def address(self) -> str:
+        return f"line-{next(self.numbers)}"
+
+
+@broken("inherits-its-chance", kills=("LINE-016",), shows="distinct addresses", hooked=True)
+class InheritsItsChance(_Renamed):
+    """The address of a line is drawn from random numbers that go on alike in each forked child."""
+
+    chance: ClassVar = random.Random()
+
+    def address(self) -> str:
+        return f"line-{self.chance.getrandbits(64):x}"
