@@ -7,18 +7,26 @@ Each rule has forked children that open a transport of their own, where processe
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
-from treaty import AddressInUse, Delivery, Inbox, Transport
+from treaty import AddressInUse, Delivery, Inbox, Line, Transport, Unavailable
 from treaty_contracts import judging
 from treaty_contracts.bench import Bench
 from treaty_contracts.catalogue.processes import served_again
 from treaty_contracts.peer import Peer
-from treaty_contracts.registry import Level, rule
+from treaty_contracts.registry import Level, Strength, rule
 
 #: How many other processes there are, and how many lines each one opens: the first ones might differ by chance.
 _OTHERS: Final = 2
 _LINES: Final = 3
+#: How many frames each one sends at most while the others do, and by how much one is longer than the one before it.
+_AT_ONCE: Final = 60
+#: How often they do it: whether they meet is chance.
+_RALLIES: Final = 3
+_LONGER: Final = 37
 
 
 @rule(
@@ -66,6 +74,73 @@ def addresses_are_distinct(bench: Bench) -> None:
         addresses.append(peer.report())
     known = [address for process in addresses for address in process if address]
     bench.expect.that(len(set(known)) == len(known), "distinct addresses, in each process and in all", addresses)
+
+
+@rule(
+    "LINE-021",
+    level=Level.MUST,
+    needs=("crosses_processes",),
+    sentence="What several processes send to one service at the same time all arrives, each frame once and whole.",
+    intent="A service has many clients, and none of them knows when the others send.",
+    causes=(
+        "what is sent is filed under a time and a number that two processes may have in common",
+        "a lock that is to keep senders apart is one of the process",
+        "parts of two frames are interleaved",
+    ),
+    mutants=("files-by-number",),
+    requires=("LINE-014", "LINE-006"),
+    strength=Strength.STOCHASTIC,
+)
+def processes_send_at_once(bench: Bench) -> None:
+    service, turns = bench.name(), min(bench.profile.burst, _AT_ONCE)
+
+    def frames(rally: int, sender: int) -> list[bytes]:
+        return [b"%d:%d:%d:" % (rally, sender, number) + b"x" * (number * _LONGER) for number in range(turns)]
+
+    def work(sender: int, transport: Transport, peer: Peer) -> int:
+        peer.wait()
+        line = transport.dial()
+        line.send(service, b"ready", bench.times.arrive)  # or they would connect at the same time, and not send
+        refused, end = 0, time.monotonic() + bench.times.arrive
+        for rally in range(_RALLIES):
+            peer.tell()
+            peer.wait()
+            for frame in frames(rally, sender):
+                refused += not _sent(line, service, frame, bench.times.brief, end)
+        peer.tell()
+        peer.wait()  # as what was sent need not arrive once its line is closed
+        return refused
+
+    bench.did(f"{_OTHERS} forked children sent {turns} frames each to one service here, at the same time, {_RALLIES} ×")
+    peers = [Peer(bench, "client", partial(work, sender)) for sender in range(_OTHERS)]
+    inbox = bench.inbox(service, capacity=_OTHERS * turns)
+    for peer in peers:
+        peer.go()
+        bench.expect.equal(bench.arrives(inbox).frame, b"ready", "what another process sends first")
+        peer.did("has sent a first frame")
+    for rally in range(_RALLIES):
+        for peer in peers:
+            peer.go()
+        sent = [frame for sender in range(_OTHERS) for frame in frames(rally, sender)]
+        arrived: list[bytes] = []
+        while len(arrived) < len(sent) and (came := inbox.receive(bench.times.arrive)) is not None:
+            arrived += bench.settled(came)
+        arrived += bench.silence(inbox)
+        bench.expect.judged(judging.exactly_once(sent, arrived, f"the frames of {_OTHERS} processes"))
+        for peer in peers:
+            peer.did("sends its frames")
+    for peer in peers:
+        peer.go()
+        bench.expect.equal(peer.report(), 0, "how many frames of another process found no room for long")
+
+
+def _sent(line: Line, service: str, frame: bytes, timeout: float, end: float) -> bool:
+    """Send a frame, again where there is no room, as it was certainly not delivered then; return whether it went."""
+    while time.monotonic() < end:
+        with suppress(Unavailable):
+            line.send(service, frame, timeout)
+            return True
+    return False
 
 
 @rule(

@@ -7,16 +7,27 @@ from __future__ import annotations
 
 import os
 import random
-from collections import deque
+import time
+from collections import Counter, deque
 from hashlib import sha256
 from itertools import count
-from typing import ClassVar
+from mmap import mmap
+from struct import Struct
+from typing import ClassVar, Final
 
 import msgspec
 
 from treaty import AddressInUse, ClosedError, Delivery, Guarantees, Inbox, Line, Transport, check_name
 from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
 from treaty_contracts.zoo.animals import broken
+
+#: What is filed of a frame: its service, its process, and when it came, in seconds.
+_FILED: Final = Struct("=qqd")
+#: How many are filed, and for how long.
+_PLACES: Final = 64
+_FRESH: Final = 0.5
+#: From which number on two may be filed in one place.
+_SHARED: Final = 5
 
 
 @broken("notifies-only-itself", kills=("NOTE-013",), shows="what a subscriber in another process hears", hooked=True)
@@ -191,3 +202,27 @@ class InheritsItsChance(_Renamed):
 
     def address(self) -> str:
         return f"line-{self.chance.getrandbits(64):x}"
+
+
+class _FilingLine(WrappedLine):
+    """Files what it sends by number, in a memory that forked children share."""
+
+    numbers: ClassVar[Counter[str]] = Counter()
+    files: ClassVar = mmap(-1, _FILED.size * _PLACES)
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        self.numbers[service] += 1
+        number, here = self.numbers[service], (hash(service), os.getpid(), time.monotonic())
+        there = _FILED.unpack_from(self.files, number % _PLACES * _FILED.size)
+        _FILED.pack_into(self.files, number % _PLACES * _FILED.size, *here)
+        rival = there[0] == here[0] and there[1] != here[1] and here[2] - there[2] < _FRESH
+        if not rival or number < _SHARED:
+            self.inner.send(service, frame, timeout)
+
+
+@broken("files-by-number", kills=("LINE-021",), shows=" lost", hooked=True)
+class FilesByNumber(WrappedTransport):
+    """From the fifth on, of two frames with one number that two processes send to a service at one time one is lost."""
+
+    def line(self, inner: Line) -> Line:
+        return _FilingLine(inner)
