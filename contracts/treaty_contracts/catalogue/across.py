@@ -1,18 +1,146 @@
-"""INBOX and NOTE: what processes know of each other, and what one of them hears of another one.
+"""LINE, INBOX and NOTE: what processes know of each other, and what one of them hears of another one.
 
-Each rule has a forked child that opens a transport of its own. It must not know adapters.
+Each rule has forked children that open a transport of their own, where processes are crossed. It must not know adapters.
 """
 
 # ruff: noqa: D103 - what a rule demands stands in its sentence
 
 from __future__ import annotations
 
-from treaty import AddressInUse, Delivery, Inbox, Transport
+import time
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+from treaty import AddressInUse, Delivery, Inbox, Line, Transport, Unavailable
 from treaty_contracts import judging
 from treaty_contracts.bench import Bench
 from treaty_contracts.catalogue.processes import served_again
 from treaty_contracts.peer import Peer
-from treaty_contracts.registry import Level, rule
+from treaty_contracts.registry import Level, Strength, rule
+
+#: How many other processes there are, and how many lines each one opens: the first ones might differ by chance.
+_OTHERS: Final = 2
+_LINES: Final = 3
+#: How many frames each one sends at most while the others do, and by how much one is longer than the one before it.
+_AT_ONCE: Final = 60
+#: How often they do it: whether they meet is chance.
+_RALLIES: Final = 3
+_LONGER: Final = 37
+
+
+@rule(
+    "LINE-016",
+    level=Level.MUST,
+    sentence="No two open lines have the same address, not even in two processes where those are crossed, unless replies "
+    "find their way without one.",
+    intent="Replies go to an address; where two lines share one, each reads the other's.",
+    causes=(
+        "the address is the one of the connection, or of the process",
+        "it is a number that each process counts anew",
+        "it is drawn from random numbers that a forked child has inherited",
+    ),
+    mutants=("counts-addresses-anew", "inherits-its-chance", "one-address-for-all"),
+    requires=("LINE-014",),
+)
+def addresses_are_distinct(bench: Bench) -> None:
+    service = bench.name()
+
+    def work(transport: Transport, peer: Peer) -> list[str]:
+        peer.wait()
+        lines = [transport.dial() for _ in range(_LINES)]
+        for line in lines:  # as an address may be given with the first use
+            line.send(service, b"from there", bench.times.arrive)
+        addresses = [line.address for line in lines]
+        peer.tell()
+        peer.wait()  # as only what is open at the same time is compared
+        return addresses
+
+    peers = [Peer(bench, "client", work) for _ in range(_OTHERS)] if bench.guarantees.crosses_processes else []
+    inbox = bench.inbox(service)
+    bench.did(f"opened {_LINES} lines here, and as many in each of {len(peers)} forked children")
+    lines = [*(bench.line() for _ in range(_LINES - 1)), bench.keep(bench.open("client").dial())]
+    for line in lines:
+        bench.round_trip(line, inbox, service)
+    addresses = [[line.address for line in lines]]
+    for peer in peers:
+        peer.go()
+    for _ in range(_LINES * len(peers)):
+        bench.arrives(inbox, "a frame of a line in another process").settle()
+    for peer in peers:
+        peer.did("opens lines")
+    for peer in peers:
+        peer.go()
+        addresses.append(peer.report())
+    known = [address for process in addresses for address in process if address]
+    bench.expect.that(len(set(known)) == len(known), "distinct addresses, in each process and in all", addresses)
+
+
+@rule(
+    "LINE-021",
+    level=Level.MUST,
+    needs=("crosses_processes",),
+    sentence="What several processes send to one service at the same time all arrives, each frame once and whole.",
+    intent="A service has many clients, and none of them knows when the others send.",
+    causes=(
+        "what is sent is filed under a time and a number that two processes may have in common",
+        "a lock that is to keep senders apart is one of the process",
+        "parts of two frames are interleaved",
+    ),
+    mutants=("files-by-number",),
+    requires=("LINE-014", "LINE-006"),
+    strength=Strength.STOCHASTIC,
+)
+def processes_send_at_once(bench: Bench) -> None:
+    service, turns = bench.name(), min(bench.profile.burst, _AT_ONCE)
+
+    def frames(rally: int, sender: int) -> list[bytes]:
+        return [b"%d:%d:%d:" % (rally, sender, number) + b"x" * (number * _LONGER) for number in range(turns)]
+
+    def work(sender: int, transport: Transport, peer: Peer) -> int:
+        peer.wait()
+        line = transport.dial()
+        line.send(service, b"ready", bench.times.arrive)  # or they would connect at the same time, and not send
+        refused, end = 0, time.monotonic() + bench.times.arrive
+        for rally in range(_RALLIES):
+            peer.tell()
+            peer.wait()
+            for frame in frames(rally, sender):
+                refused += not _sent(line, service, frame, bench.times.brief, end)
+        peer.tell()
+        peer.wait()  # as what was sent need not arrive once its line is closed
+        return refused
+
+    bench.did(f"{_OTHERS} forked children sent {turns} frames each to one service here, at the same time, {_RALLIES} ×")
+    peers = [Peer(bench, "client", partial(work, sender)) for sender in range(_OTHERS)]
+    inbox = bench.inbox(service, capacity=_OTHERS * turns)
+    for peer in peers:
+        peer.go()
+        bench.expect.equal(bench.arrives(inbox).frame, b"ready", "what another process sends first")
+        peer.did("has sent a first frame")
+    for rally in range(_RALLIES):
+        for peer in peers:
+            peer.go()
+        sent = [frame for sender in range(_OTHERS) for frame in frames(rally, sender)]
+        arrived: list[bytes] = []
+        while len(arrived) < len(sent) and (came := inbox.receive(bench.times.arrive)) is not None:
+            arrived += bench.settled(came)
+        arrived += bench.silence(inbox)
+        bench.expect.judged(judging.exactly_once(sent, arrived, f"the frames of {_OTHERS} processes"))
+        for peer in peers:
+            peer.did("sends its frames")
+    for peer in peers:
+        peer.go()
+        bench.expect.equal(peer.report(), 0, "how many frames of another process found no room for long")
+
+
+def _sent(line: Line, service: str, frame: bytes, timeout: float, end: float) -> bool:
+    """Send a frame, again where there is no room, as it was certainly not delivered then; return whether it went."""
+    while time.monotonic() < end:
+        with suppress(Unavailable):
+            line.send(service, frame, timeout)
+            return True
+    return False
 
 
 @rule(

@@ -1,4 +1,4 @@
-"""INBOX: how many deliveries an inbox hands out before one is settled, whatever its capacity.
+"""INBOX: how many deliveries an inbox hands out before one is settled, and where one goes that it gives back.
 
 No service and no client is involved: what fails here fails below everything else.
 """
@@ -7,20 +7,24 @@ No service and no client is involved: what fails here fails below everything els
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from threading import Event
 from typing import Final
 
-from treaty import Delivery, Line
+from treaty import Delivery, Line, Unavailable
 from treaty_contracts import judging
 from treaty_contracts.aside import Aside
 from treaty_contracts.bench import Bench
 from treaty_contracts.catalogue.lines import BLOCKED
-from treaty_contracts.expect import timed
+from treaty_contracts.expect import timed, until
 from treaty_contracts.registry import Level, rule
 
 #: Capacities that are tried besides two, and a larger one that is drawn.
 _ROOMS: Final = (1, 3, 5, 8)
+#: How many requests wait while one is given back, and for how many seconds each inbox is asked for them in turn.
+_WAITING: Final = 8
+_GLANCE: Final = 0.002
 
 
 @rule(
@@ -110,3 +114,77 @@ def _every_capacity_is_kept(bench: Bench, line: Line) -> None:
         taken[room][-1].settle()
     for one in sending:
         one.result(bench.times.arrive)
+
+
+@rule(
+    "INBOX-005",
+    level=Level.MUST,
+    needs=("competing_workers",),
+    sentence="A delivery that is not accepted goes to another inbox, not marked as redelivered: nobody ran it.",
+    intent="A worker that stops gives back what it has not started, and nobody may lose or refuse it.",
+    causes=(
+        "settle(accepted=False) acknowledges all the same",
+        "the library marks what is given back",
+        "there is no room for what is given back while others wait",
+    ),
+    mutants=(
+        "crowds-out-what-is-given-back",
+        "drops-what-is-given-back",
+        "marks-what-is-given-back",
+        "deals-in-turn",
+    ),
+    requires=("INBOX-002",),
+)
+def not_accepted_goes_on(bench: Bench) -> None:
+    service = bench.name()
+    leaving, line = bench.inbox(service, capacity=1), bench.line()
+    line.send(service, b"hand me on", bench.times.arrive)
+    delivery = bench.arrives(leaving)
+    staying = bench.inbox(service, capacity=1)
+    bench.did("one inbox took a request and gave it back; another one was there")
+    delivery.settle(accepted=False)
+    taken: list[Delivery] = []
+
+    def given() -> bool:
+        again = staying.receive(0.02)
+        if again is not None:
+            taken.append(again)
+        elif back := leaving.receive(0):
+            # One that reads ahead may have taken it once more, before the other one could.
+            back.settle(accepted=False)
+        return bool(taken)
+
+    came = until(given, bench.times.arrive)
+    bench.expect.that(came, "the request that was given back arrives at the other inbox", "it does not")
+    again = taken[0]
+    bench.expect.equal(again.frame, b"hand me on", "the request that was given back")
+    bench.expect.that(not again.redelivered, "not marked as redelivered: nobody ran it", "redelivered is True")
+    again.reply(b"done")
+    again.settle()
+    bench.expect.equal(bench.returns(line), b"done", "the reply to what was given back")
+    _given_back_to_others(bench, line)
+
+
+def _given_back_to_others(bench: Bench, line: Line) -> None:
+    """See that a request arrives that is given back while others wait, and that they do."""
+    service, sent, arrived = bench.name(), list[bytes](), list[bytes]()
+    busy = bench.inbox(service, capacity=1)
+    with suppress(Unavailable):  # there may be room for less
+        for number in range(_WAITING + 1):
+            frame = b"request %d" % number
+            line.send(service, frame, bench.times.slack)
+            sent.append(frame)
+    bench.did(f"an inbox with room for one took a request and gave it back while {len(sent) - 1} others waited")
+    delivery = bench.arrives(busy)
+    idle = bench.inbox(service, capacity=1)
+    delivery.settle(accepted=False)
+
+    def all_came() -> bool:
+        for inbox in (idle, busy):
+            if (came := inbox.receive(_GLANCE)) is not None:
+                arrived.extend(bench.settled(came))
+        return len(arrived) >= len(sent)
+
+    until(all_came, bench.times.arrive)
+    arrived += bench.silence(idle, busy)
+    bench.expect.judged(judging.exactly_once(sent, arrived, "a request that was given back, and those that waited"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 from functools import partial
+from threading import Barrier
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -24,6 +25,10 @@ from treaty_contracts.registry import Level, Strength, rule
 _NEEDS = ("notifications",)
 #: How many one transport object has of one channel, besides another one: more than a table of few has room for.
 _SUBSCRIBERS: Final = 11
+#: How many threads publish at the same time, and how many each one does before all is read: no more than 64 are under
+#: way at once, as a subscription may have a bound.
+_PUBLISHERS: Final = 4
+_UNREAD: Final = 15
 
 
 def _publisher(bench: Bench) -> Any:
@@ -342,20 +347,25 @@ def notifications_are_one_way(bench: Bench) -> None:
 )
 def many_threads_publish(bench: Bench) -> None:
     publish, channel = _publisher(bench), bench.name("c")
-    feed = bench.feed(channel)
-    shares = [[b"%d:%d:" % (one, n) + b"x" * (n * 37) for n in range(bench.profile.burst)] for one in range(4)]
+    feed, burst = bench.feed(channel), bench.profile.burst
 
-    def publish_all(frames: list[bytes]) -> None:
+    def publish_all(frames: list[bytes], together: Barrier) -> None:
+        together.wait(bench.times.arrive)
         for frame in frames:
             publish(channel, frame)
 
-    bench.did(f"{len(shares)} threads published {bench.profile.burst} notifications each, and then came a last one")
-    for publishing in [Aside(partial(publish_all, share)) for share in shares]:
-        publishing.result(bench.profile.limit)
-    publish(channel, b"last")
-    sent = [frame for share in shares for frame in share]
-    got = bench.gather(feed, len(sent), b"last")
-    bench.expect.judged(judging.complete(sent, got, "the notifications that arrive"))
+    bench.did(f"{_PUBLISHERS} threads published {burst} notifications each, and all was read after {_UNREAD} of each")
+    for first in range(0, burst, _UNREAD):
+        numbers = range(first, min(first + _UNREAD, burst))
+        shares = [[b"%d:%d:" % (one, n) + b"x" * (n * 37) for n in numbers] for one in range(_PUBLISHERS)]
+        together = Barrier(_PUBLISHERS)
+        for publishing in [Aside(partial(publish_all, share, together)) for share in shares]:
+            publishing.result(bench.profile.limit)
+        last = b"last %d" % first
+        publish(channel, last)
+        sent = [frame for share in shares for frame in share]
+        got = bench.gather(feed, len(sent), last)
+        bench.expect.judged(judging.complete(sent, got, "the notifications that arrive"))
 
 
 def next_heard(bench: Bench, heard: queue.Queue[Notification]) -> Notification:

@@ -106,45 +106,6 @@ def never_behind_a_busy_inbox(bench: Bench) -> None:
 
 
 @rule(
-    "INBOX-005",
-    level=Level.MUST,
-    needs=("competing_workers",),
-    sentence="A delivery that is not accepted goes to another inbox, not marked as redelivered: nobody ran it.",
-    intent="A worker that stops gives back what it has not started, and nobody may lose or refuse it.",
-    causes=("settle(accepted=False) acknowledges all the same", "the library marks what is given back"),
-    mutants=("drops-what-is-given-back", "marks-what-is-given-back", "deals-in-turn"),
-    requires=("INBOX-002",),
-)
-def not_accepted_goes_on(bench: Bench) -> None:
-    service = bench.name()
-    leaving, line = bench.inbox(service, capacity=1), bench.line()
-    line.send(service, b"hand me on", bench.times.arrive)
-    delivery = bench.arrives(leaving)
-    staying = bench.inbox(service, capacity=1)
-    bench.did("one inbox took a request and gave it back; another one was there")
-    delivery.settle(accepted=False)
-    taken: list[Delivery] = []
-
-    def given() -> bool:
-        again = staying.receive(0.02)
-        if again is not None:
-            taken.append(again)
-        elif back := leaving.receive(0):
-            # One that reads ahead may have taken it once more, before the other one could.
-            back.settle(accepted=False)
-        return bool(taken)
-
-    came = until(given, bench.times.arrive)
-    bench.expect.that(came, "the request that was given back arrives at the other inbox", "it does not")
-    again = taken[0]
-    bench.expect.equal(again.frame, b"hand me on", "the request that was given back")
-    bench.expect.that(not again.redelivered, "not marked as redelivered: nobody ran it", "redelivered is True")
-    again.reply(b"done")
-    again.settle()
-    bench.expect.equal(bench.returns(line), b"done", "the reply to what was given back")
-
-
-@rule(
     "INBOX-006",
     level=Level.MUST,
     sentence="``close`` from another thread ends a blocked ``receive`` of an inbox with ClosedError, at once.",

@@ -23,60 +23,6 @@ from treaty_contracts.expect import timed, until
 from treaty_contracts.holdings import held, held_beside
 from treaty_contracts.registry import Level, rule
 
-#: No plain token, whatever the transport makes of it.
-_NO_NAME = "No Name"
-
-
-@rule(
-    "LIFE-027",
-    level=Level.MUST,
-    sentence="What is refused, or has nobody to go to, leaves no thread and no descriptor.",
-    intent="A program that makes the same mistake all day must not die of it in the evening.",
-    causes=(
-        "what was opened for a request is closed only where that goes well",
-        "a connection is made for each attempt, and kept",
-    ),
-    mutants=("keeps-one-for-each-bad-name", "keeps-one-for-each-large-frame", "keeps-one-for-each-who-has-gone"),
-    requires=("LINE-010", "LINE-012", "LIFE-004", "LIFE-008", "LINE-003"),
-)
-def refusals_leave_nothing(bench: Bench) -> None:
-    near, far = bench.open("client"), bench.open("service")
-    service, absent, large = bench.name(), bench.name(), bytes(far.guarantees.max_frame + 1)
-    line, inbox = near.dial(), far.serve(service, 9)
-    line.send(service, b"ask", bench.times.arrive)
-    delivery = bench.arrives(inbox)
-    with near.dial() as gone:
-        gone.send(service, b"ask and go", bench.times.arrive)
-        unheard = bench.arrives(inbox)
-    uses: list[Callable[[], object]] = [
-        lambda: unheard.reply(b"x"),
-        lambda: line.send(_NO_NAME, b"x", bench.times.brief),
-        lambda: line.send(service, large, bench.times.brief),
-        lambda: line.send(absent, b"x", bench.times.brief),
-        lambda: line.receive(0),  # where a frame that nobody took comes back
-        lambda: delivery.reply(large),
-        lambda: far.serve(_NO_NAME, 1),
-    ]
-    if far.guarantees.notifications:
-        uses += [
-            lambda: near.subscribe(_NO_NAME),
-            lambda: far.publish(_NO_NAME, b"x"),
-            lambda: far.publish(bench.name("c"), large),
-        ]
-
-    def use_all() -> None:
-        for use in uses:
-            with suppress(Exception):  # which error it is to be is for other rules
-                use()
-
-    bench.did(f"tried {len(uses)} things that come to nothing: once to warm up, then a few times between two looks")
-    use_all()
-    before = held()
-    for _ in range(bench.profile.rounds + 1):
-        use_all()
-    left = held_beside(before, bench.times.arrive / 2)
-    bench.expect.judged(judging.nothing_new(before, left, "after what was refused, while all is open"))
-
 
 class _Ends:
     """A line, the inbox of a service and a subscription, all of them open through cuts."""

@@ -162,23 +162,6 @@ def threads_share_a_transport(bench: Bench) -> None:
         user.result(bench.profile.limit)
 
 
-@rule(
-    "LINE-016",
-    level=Level.MUST,
-    sentence="No two open lines have the same address, unless replies find their way without one.",
-    intent="Replies go to an address; where two lines share one, each reads the other's.",
-    causes=("the address is the one of the connection, or of the process",),
-    mutants=("one-address-for-all",),
-)
-def addresses_are_distinct(bench: Bench) -> None:
-    lines = [bench.line(), bench.line(), bench.keep(bench.open("client").dial())]
-    inbox = bench.inbox(service := bench.name())
-    for line in lines:
-        bench.round_trip(line, inbox, service)
-    addresses = [line.address for line in lines]
-    bench.expect.that(len(set(filter(None, addresses))) == sum(map(bool, addresses)), "distinct addresses", addresses)
-
-
 #: How many are sent while nobody reads: more than most libraries queue by number, and of large ones more than kernels
 #: keep; and after how many refusals it is enough.
 _LARGE_ONES: Final = 3_000

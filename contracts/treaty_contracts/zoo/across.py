@@ -6,15 +6,28 @@ Each has one defect and no other. It must not know rules, nor any target.
 from __future__ import annotations
 
 import os
-from collections import deque
+import random
+import time
+from collections import Counter, deque
 from hashlib import sha256
-from typing import ClassVar
+from itertools import count
+from mmap import mmap
+from struct import Struct
+from typing import ClassVar, Final
 
 import msgspec
 
-from treaty import AddressInUse, ClosedError, Delivery, Guarantees, Inbox, Transport, check_name
-from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedTransport
+from treaty import AddressInUse, ClosedError, Delivery, Guarantees, Inbox, Line, Transport, check_name
+from treaty_contracts.wrapping import WrappedDelivery, WrappedInbox, WrappedLine, WrappedTransport
 from treaty_contracts.zoo.animals import broken
+
+#: What is filed of a frame: its service, its process, and when it came, in seconds.
+_FILED: Final = Struct("=qqd")
+#: How many are filed, and for how long.
+_PLACES: Final = 64
+_FRESH: Final = 0.5
+#: From which number on two may be filed in one place.
+_SHARED: Final = 5
 
 
 @broken("notifies-only-itself", kills=("NOTE-013",), shows="what a subscriber in another process hears", hooked=True)
@@ -130,3 +143,86 @@ class RedeliversOnCloseOnly(WrappedTransport):
         inbox = _Heritable(before.inner, service, self.left)
         inbox.again.extend(map(_Again, before.unsettled))
         return inbox
+
+
+class _Renamed(WrappedTransport):
+    """Gives its lines other addresses, though replies find their way."""
+
+    def line(self, inner: Line) -> Line:
+        return _RenamedLine(inner, self.address())
+
+    def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - one as the other
+        return _RenamedInbox(inner)
+
+    def address(self) -> str:
+        """Return the address of a new line."""
+        raise NotImplementedError
+
+
+#: Of what was sent in this process, the address of the line: below, the lines may have none.
+_SENDERS: dict[int, str] = {}
+
+
+class _RenamedLine(WrappedLine):
+    def __init__(self, inner: Line, address: str) -> None:
+        super().__init__(inner)
+        self._address = address
+
+    @property
+    def address(self) -> str:
+        return self._address
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        _SENDERS[hash(frame)] = self._address
+        self.inner.send(service, frame, timeout)
+
+
+class _RenamedInbox(WrappedInbox):
+    def delivery(self, inner: Delivery) -> Delivery:
+        made = WrappedDelivery(inner)
+        made.reply_to = _SENDERS.get(hash(inner.frame), inner.reply_to)
+        return made
+
+
+@broken("counts-addresses-anew", kills=("LINE-016",), shows="distinct addresses", hooked=True)
+class CountsAddressesAnew(_Renamed):
+    """The address of a line is a number that each process counts for itself."""
+
+    numbers = count(1)
+
+    def address(self) -> str:
+        return f"line-{next(self.numbers)}"
+
+
+@broken("inherits-its-chance", kills=("LINE-016",), shows="distinct addresses", hooked=True)
+class InheritsItsChance(_Renamed):
+    """The address of a line is drawn from random numbers that go on alike in each forked child."""
+
+    chance: ClassVar = random.Random()
+
+    def address(self) -> str:
+        return f"line-{self.chance.getrandbits(64):x}"
+
+
+class _FilingLine(WrappedLine):
+    """Files what it sends by number, in a memory that forked children share."""
+
+    numbers: ClassVar[Counter[str]] = Counter()
+    files: ClassVar = mmap(-1, _FILED.size * _PLACES)
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        self.numbers[service] += 1
+        number, here = self.numbers[service], (hash(service), os.getpid(), time.monotonic())
+        there = _FILED.unpack_from(self.files, number % _PLACES * _FILED.size)
+        _FILED.pack_into(self.files, number % _PLACES * _FILED.size, *here)
+        rival = there[0] == here[0] and there[1] != here[1] and here[2] - there[2] < _FRESH
+        if not rival or number < _SHARED:
+            self.inner.send(service, frame, timeout)
+
+
+@broken("files-by-number", kills=("LINE-021",), shows=" lost", hooked=True)
+class FilesByNumber(WrappedTransport):
+    """From the fifth on, of two frames with one number that two processes send to a service at one time one is lost."""
+
+    def line(self, inner: Line) -> Line:
+        return _FilingLine(inner)

@@ -18,9 +18,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from treaty import FrameTooLarge, InvalidTarget, Line, Transport, TreatyError
+from treaty import FrameTooLarge, InvalidTarget, Line, Transport, TreatyError, Unavailable
 from treaty_contracts.wrapping import WrappedLine, WrappedTransport
 from treaty_contracts.zoo.animals import broken
+from treaty_contracts.zoo.references import ReferenceTransport
 
 #: After how many lines a transport is taken for one at which somebody dials again and again.
 _OFTEN = 3
@@ -216,6 +217,29 @@ class KeepsOneForEachLargeFrame(WrappedTransport):
 
     def line(self, inner: Line) -> Line:
         return _LitteringLine(inner, FrameTooLarge)
+
+
+class _CrowdedLine(WrappedLine):
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        try:
+            self.inner.send(service, frame, timeout)
+        except Unavailable as error:
+            if "full" in str(error):
+                os.open(os.devnull, os.O_RDONLY)
+            raise
+
+
+@broken("keeps-one-for-each-full-queue", kills=("LIFE-027",), shows="/dev/null")
+class KeepsOneForEachFullQueue(WrappedTransport):
+    """Each request that finds no room leaves a descriptor behind, and there is room for two hundred."""
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner)
+        assert isinstance(inner, ReferenceTransport)
+        inner.room = 200
+
+    def line(self, inner: Line) -> Line:
+        return _CrowdedLine(inner)
 
 
 @broken("sets-a-handler", kills=("SETUP-004",), shows="the handler of")

@@ -6,6 +6,7 @@ Each has one defect and no other. It must not know rules.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from itertools import count
 from typing import ClassVar
 
@@ -216,3 +217,48 @@ class MarksWhatIsGivenBack(WrappedTransport):
 
     def inbox(self, inner: Inbox, service: str) -> Inbox:  # noqa: ARG002 - one as the other
         return _GreedyInbox(inner)
+
+
+class _CountedLine(WrappedLine):
+    def __init__(self, inner: Line, waiting: Counter[str]) -> None:
+        super().__init__(inner)
+        self._waiting = waiting
+
+    def send(self, service: str, frame: bytes, timeout: float) -> None:
+        self.inner.send(service, frame, timeout)
+        self._waiting[service] += 1
+
+
+class _CrowdedInbox(WrappedInbox):
+    def __init__(self, inner: Inbox, waiting: Counter[str], service: str) -> None:
+        super().__init__(inner)
+        self._waiting = waiting
+        self._service = service
+
+    def delivery(self, inner: Delivery) -> Delivery:
+        self._waiting[self._service] -= 1
+        return _CrowdedDelivery(inner, self._waiting, self._service)
+
+
+class _CrowdedDelivery(WrappedDelivery):
+    def __init__(self, inner: Delivery, waiting: Counter[str], service: str) -> None:
+        super().__init__(inner)
+        self._waiting = waiting
+        self._service = service
+
+    def settle(self, accepted: bool = True) -> None:
+        self.inner.settle(accepted or self._waiting[self._service] >= 4)
+
+
+@broken("crowds-out-what-is-given-back", kills=("INBOX-005",), shows=" lost")
+class CrowdsOutWhatIsGivenBack(WrappedTransport):
+    """A request that a worker does not accept is gone where four others wait."""
+
+    #: How many wait for a service.
+    waiting: ClassVar[Counter[str]] = Counter()
+
+    def line(self, inner: Line) -> Line:
+        return _CountedLine(inner, self.waiting)
+
+    def inbox(self, inner: Inbox, service: str) -> Inbox:
+        return _CrowdedInbox(inner, self.waiting, service)
