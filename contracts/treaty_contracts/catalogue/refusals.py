@@ -85,9 +85,8 @@ def _crowd(bench: Bench, line: Line, far: Transport) -> None:
             lambda: line.receive(0),
         ]
         _leave_nothing(bench, uses, "after what found no room, while all is open")
-    while (
-        came := inbox.receive(bench.times.quiet)
-    ) is not None:  # as it may be kept where the queue outlives its inbox
+    # It may be kept where the queue outlives its inbox.
+    while (came := inbox.receive(bench.times.quiet)) is not None:
         came.settle()
 
 
