@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import inspect
+
+#: They have no parts.
+_PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes})
 
 
 def convert(value: Any, annotation: Any) -> Any:
@@ -70,18 +74,18 @@ def _complete(value: Any) -> None:
     """Give dataclasses the fields that were not given. msgspec leaves their defaults to the class, where it does not look
     for them when it writes the object: they would not travel on.
     """
-    if isinstance(value, str | bytes):
+    if type(value) in _PLAIN:
         return
-    if isinstance(value, Mapping):
-        parts: Collection[Any] = value.values()
-    elif isinstance(value, Collection):
-        parts = value
-    elif dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value):
         own: dict[str, Any] = getattr(value, "__dict__", {})
         for field in dataclasses.fields(value):
             if field.default is not dataclasses.MISSING:
                 own.setdefault(field.name, field.default)
-        parts = [getattr(value, field.name, None) for field in dataclasses.fields(value)]
+        parts: Collection[Any] = [getattr(value, field.name, None) for field in dataclasses.fields(value)]
+    elif isinstance(value, Mapping):
+        parts = value.values()
+    elif isinstance(value, list | tuple | AbstractSet):
+        parts = value
     elif isinstance(value, msgspec.Struct):
         parts = [getattr(value, name, None) for name in value.__struct_fields__]
     else:  # of attrs, or nothing that has parts

@@ -246,8 +246,8 @@ class Switchboard:
     def post(self, target: str, params: Params, *, timeout: float, headers: dict[str, str] | None) -> None:
         """Make and send a one-way request: at once, or in a thread of its own where this one is in the middle of another."""
         if held_here(self._lock) or held_here(self._dialling):
-            asked = kept(params)
-            self.do_soon(lambda: self.post(target, asked, timeout=timeout, headers=headers))
+            asked, told = kept(params), dict(headers) if isinstance(headers, dict) else headers
+            self.do_soon(lambda: self.post(target, asked, timeout=timeout, headers=told))
             return
         timeout = self.let_first_go(timeout, target)
         line = self._dial()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from itertools import count
+from typing import Any
 
 import pytest
 from tests.interruptions import visited
@@ -25,11 +27,18 @@ class Echo(Service):
     name = "echo"
     told = 0
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.gate = threading.Event()
+
     def on_same(self, message: Incoming, value: int) -> int:
         return value
 
     def on_told(self, message: Incoming) -> None:
         self.told += 1
+
+    def on_late(self, message: Incoming) -> str:
+        return "late" if self.gate.wait(LIMIT) else "too late"
 
 
 @pytest.fixture(params=["memory://reentry-{}", "zmq+inproc://reentry-{}"], ids=["memory", "inproc"])
@@ -97,6 +106,25 @@ def test_a_call_from_within_a_call_is_answered_or_not_sent(ends: tuple[Echo, Cli
     places = list(every_step(lambda: client.call("echo.same", [1]), ask))
     assert len(outcomes) == len(places)
     assert set(map(str, outcomes)) == {"2", str(Unavailable)}
+
+
+def test_a_call_from_a_callback_that_would_have_to_read_its_own_answer_is_not_sent(ends: tuple[Echo, Client]) -> None:
+    service, client = ends
+    outcomes: list[object] = []
+
+    def ask(_: Pending) -> None:
+        try:
+            outcomes.append(client.call("echo.told"))
+        except Unavailable as error:
+            outcomes.append(str(error))
+
+    pending = client.send("echo.late")
+    pending.on_done(ask)  # by the thread that reads, as it is not over yet
+    service.gate.set()
+    assert pending.result() == "late"
+    assert until(lambda: outcomes, LIMIT)
+    assert "interrupts" in str(outcomes[0])
+    assert service.told == 0
 
 
 def test_what_is_given_up_from_within_a_call_is_over(ends: tuple[Echo, Client]) -> None:
