@@ -155,7 +155,7 @@ class _LazyLine(Line):
         super().__init__()
         self._dial = dial
         self._line: Line | None = None
-        self._dialling = threading.Lock()
+        self._dialling = threading.RLock()
 
     @property
     def _dialled(self) -> Line:
