@@ -133,7 +133,7 @@ def _every_capacity_is_kept(bench: Bench, line: Line) -> None:
         "marks-what-is-given-back",
         "deals-in-turn",
     ),
-    requires=("INBOX-002",),
+    requires=("INBOX-001", "INBOX-002", "INBOX-004"),
 )
 def not_accepted_goes_on(bench: Bench) -> None:
     service = bench.name()

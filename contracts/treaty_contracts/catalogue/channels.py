@@ -351,26 +351,25 @@ def notifications_are_one_way(bench: Bench) -> None:
     requires=("NOTE-001",),
 )
 def many_threads_publish(bench: Bench) -> None:
-    publish, channel = _publisher(bench), bench.name("c")
-    feed, burst = bench.feed(channel), bench.profile.burst
+    publish, burst, each = _publisher(bench), bench.profile.burst, _UNREAD // _PUBLISHERS
 
-    def publish_all(frames: list[bytes], together: Barrier) -> None:
+    def publish_all(channel: str, frames: list[bytes], together: Barrier) -> None:
         together.wait(bench.times.arrive)
         for frame in frames:
             publish(channel, frame)
 
-    each = _UNREAD // _PUBLISHERS
     bench.did(f"{_PUBLISHERS} threads published {burst} notifications each, and all was read after {each} of each")
     for first in range(0, burst, each):
+        channel = bench.name("c")  # a new one, as what comes twice may come later
         numbers = range(first, min(first + each, burst))
         shares = [[b"%d:%d:" % (one, n) + b"x" * (n * 37) for n in numbers] for one in range(_PUBLISHERS)]
         together = Barrier(_PUBLISHERS)
-        for publishing in [Aside(partial(publish_all, share, together)) for share in shares]:
-            publishing.result(bench.profile.limit)
-        last = b"last %d" % first
-        publish(channel, last)
-        sent = [frame for share in shares for frame in share]
-        got = bench.gather(feed, len(sent), last)
+        with bench.feed(channel) as feed:
+            for publishing in [Aside(partial(publish_all, channel, share, together)) for share in shares]:
+                publishing.result(bench.profile.limit)
+            publish(channel, b"last")
+            sent = [frame for share in shares for frame in share]
+            got = bench.gather(feed, len(sent), b"last")
         bench.expect.judged(judging.complete(sent, got, "the notifications that arrive"))
 
 

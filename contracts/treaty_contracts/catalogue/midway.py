@@ -35,7 +35,7 @@ _PLACES: Final = 40
         "two locks are taken in one order by who sends, and in the other one by who receives",
     ),
     mutants=("hangs-when-it-comes-back",),
-    requires=("LINE-001", "LINE-003", "LINE-006"),
+    requires=("INBOX-001", "LINE-001", "LINE-003", "LINE-006", "SETUP-003"),
 )
 def coming_back_does_not_hang(bench: Bench) -> None:
     service, channel, brief = bench.name(), bench.name("c"), bench.times.brief

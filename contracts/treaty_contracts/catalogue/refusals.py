@@ -85,8 +85,9 @@ def _crowd(bench: Bench, line: Line, far: Transport) -> None:
             lambda: line.receive(0),
         ]
         _leave_nothing(bench, uses, "after what found no room, while all is open")
-    # It may be kept where the queue outlives its inbox.
-    while (came := inbox.receive(bench.times.quiet)) is not None:
+    # It may be kept where the queue outlives its inbox; but each one may be slow to come.
+    end = time.monotonic() + bench.times.arrive
+    while time.monotonic() < end and (came := inbox.receive(bench.times.quiet)) is not None:
         came.settle()
 
 

@@ -38,7 +38,7 @@ _LEFT: Final = range(8)
         "a thread ends with the error, and nobody starts it again",
     ),
     mutants=("keeps-half-in-a-shortage", "raw-errors-in-a-shortage", "stays-short"),
-    requires=("LIFE-004", "LIFE-027", "LINE-001", "LINE-014"),
+    requires=("LIFE-004", "LIFE-024", "LIFE-027", "LINE-001", "LINE-014", "SETUP-003"),
 )
 def shortage_is_told(bench: Bench) -> None:
     service, channel = bench.name(), bench.name("c")

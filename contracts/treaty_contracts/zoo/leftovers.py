@@ -60,12 +60,13 @@ class LeavesSharedMemory(WrappedTransport):
 
     def dial(self) -> Line:
         # As above. What an earlier look has found goes with the next use, of whatever process.
-        for piece in _SHARED.glob("treaty-zoo-*"):
-            with suppress(OSError):
-                if time.time() - piece.stat().st_mtime > _LOOKED_AT:
-                    piece.unlink()
-        if _SHARED.is_dir() and Path(tempfile.gettempdir()).parent.name.startswith("contract-"):
-            os.close(tempfile.mkstemp(prefix="treaty-zoo-", dir=_SHARED)[0])
+        with suppress(OSError):  # where no descriptor is left
+            for piece in _SHARED.glob("treaty-zoo-*"):
+                with suppress(OSError):
+                    if time.time() - piece.stat().st_mtime > _LOOKED_AT:
+                        piece.unlink()
+            if _SHARED.is_dir() and Path(tempfile.gettempdir()).parent.name.startswith("contract-"):
+                os.close(tempfile.mkstemp(prefix="treaty-zoo-", dir=_SHARED)[0])
         return self.inner.dial()
 
 
