@@ -135,6 +135,7 @@ class Client(Resource):
             TreatyError: the call ended without an answer: see :meth:`call`.
         """
         switchboard = self._usable_switchboard()
+        switchboard.admit(target)
         left = switchboard.let_first_go(self._bounded(timeout), target)
         pending, outgoing = switchboard.begin(target, _or_none(params), timeout=left, headers=headers)
         try:

@@ -29,9 +29,14 @@ class Finish:
         self._worker: Worker | None = None
         self._failure: BaseException | None = None
 
-    def __call__(self, work: Callable[[], None]) -> None:
-        """Do it, unless that was begun. Only the main thread waits for what another thread does here."""
-        if threading.current_thread() is not threading.main_thread():
+    def __call__(self, work: Callable[[], None], *, waits: bool = True) -> None:
+        """Do it, unless that was begun. Only the main thread waits for what another thread does here.
+
+        Args:
+            work: what to do.
+            waits: whether it is over on return. Otherwise another thread does it, as this one holds what that needs.
+        """
+        if waits and threading.current_thread() is not threading.main_thread():
             self._once(work)
             return
         self._worker = self._worker or Worker("treaty-close", lambda: self._keep_failure(work))
@@ -40,6 +45,8 @@ class Finish:
         except RuntimeError:  # there can be no more threads
             self._once(work)
         else:
+            if not waits:
+                return
             self._worker.join()
         failure, self._failure = self._failure, None
         if failure is not None:

@@ -8,13 +8,16 @@ from __future__ import annotations
 import inspect
 import os
 import signal
+import sys
 import threading
 import time
-from _thread import allocate_lock, get_ident
+from _thread import allocate_lock
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import cache
 from queue import Empty, SimpleQueue
 from traceback import walk_tb
+from types import CodeType, FrameType
 from typing import Any, Final
 
 from treaty.engine import Instant
@@ -105,6 +108,26 @@ def held_here(lock: Any) -> bool:
     return held
 
 
+def in_the_middle(*owners: Any) -> bool:
+    """Whether this very thread has come here out of a method of one of these, whoever called that in between: a signal's
+    handler, a ``__del__``, or a callback. Nothing is kept for it that an interruption could leave behind.
+    """
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - before the method that asks
+    while frame is not None:
+        for owner in owners:
+            kind: Any = type(owner)
+            if frame.f_code in _methods(kind) and frame.f_locals.get("self") is owner:
+                return True
+        frame = frame.f_back
+    return False
+
+
+@cache
+def _methods(kind: type) -> frozenset[CodeType]:
+    found = (getattr(member, "__code__", None) for member in vars(kind).values())
+    return frozenset(code for code in found if code is not None)
+
+
 class Randomness:
     """``os.urandom`` in small pieces of large ones: a quarter of the time. Thread-safe; not for secrets that last."""
 
@@ -146,15 +169,6 @@ class WakeUp:
         self._lock.acquire(timeout=min(max(seconds, 0.0), 3600.0))
 
 
-class Holder:
-    """Who may have a :class:`Turn`: one of these for each time that a thread comes for it."""
-
-    __slots__ = ("thread",)
-
-    def __init__(self) -> None:
-        self.thread = get_ident()
-
-
 class Turn:
     """Something that one at a time may do, and nobody waits for. Who has it is known, so that it is given back whatever
     interrupts the taker: a signal's handler may raise between any two steps of a thread, or come for it itself.
@@ -164,20 +178,14 @@ class Turn:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._holder: Holder | None = None
+        self._holder: object = None
 
     @property
     def taken(self) -> bool:
         """Whether somebody has it."""
         return self._holder is not None
 
-    @property
-    def mine(self) -> bool:
-        """Whether this very thread has it."""
-        holder = self._holder
-        return holder is not None and holder.thread == get_ident()
-
-    def take(self, holder: Holder) -> bool:
+    def take(self, holder: object) -> bool:
         """Let this one have it, if nobody does."""
         with self._lock:
             if self._holder is None:
@@ -185,7 +193,7 @@ class Turn:
                 return True
             return False
 
-    def leave(self, holder: Holder) -> bool:
+    def leave(self, holder: object) -> bool:
         """Take it from this one. Return whether it had it."""
         with self._lock:
             had = self._holder is holder

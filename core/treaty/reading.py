@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final
 
-from treaty.driving import Holder, Turn, WakeUp, Worker, hand_through, present, raised_by_signal
+from treaty.driving import Turn, WakeUp, Worker, hand_through, present, raised_by_signal
 from treaty.engine import Caller
 from treaty.errors import ClosedError, ConnectionLost, DeadlineExceeded, TreatyError, Unavailable
 from treaty.logs import logger
@@ -62,9 +62,9 @@ class Reading:
         self._reader = Worker("treaty-client-reader", self._read_for_deferred)
 
     @property
-    def mine(self) -> bool:
-        """Whether this very thread reads: nobody would read what it waits for here."""
-        return self._turn.mine
+    def busy(self) -> bool:
+        """Whether somebody reads."""
+        return self._turn.taken
 
     def begin(self) -> None:
         """There is something to read for that nobody may wait for."""
@@ -93,7 +93,7 @@ class Reading:
     def wait(self, pending: Pending, ready: Callable[[], bool], until: float | None) -> bool:
         """Read the line, or sleep while another thread reads it, until ``ready()`` or the time is over."""
         me: WakeUp | None = None
-        reader = Holder()
+        reader = object()
         try:
             while not ready():
                 now = time.monotonic()
@@ -150,17 +150,17 @@ class Reading:
     # What the one does who has the turn
 
     def _read_for_deferred(self) -> None:
-        seen, away, pause, me = -1, False, _PATIENCE, Holder()
+        seen, away, pause = -1, False, _PATIENCE
         while not self.closed:
             if not self._caller.deferred_calls or self.line is None:
                 away, pause = False, _PATIENCE
                 self._wake.sleep(3600)
-            elif (away or self._attended or seen == self._reads) and self._turn.take(me):
+            elif (away or self._attended or seen == self._reads) and self._turn.take(self._reader):
                 away, pause, self._attended = False, _PATIENCE, False
                 try:
                     self._read_until(self._relieved, None)
                 finally:
-                    self._turn.leave(me)
+                    self._turn.leave(self._reader)
                     self._pass_on()
             else:
                 # Threads that wait for calls of their own read for us as well; step in only where they stay away.

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from treaty.closing import Finish
-from treaty.driving import Errands, Randomness, WakeUp, hand_through, held_here, left_until, present
+from treaty.driving import Errands, Randomness, WakeUp, hand_through, held_here, in_the_middle, left_until, present
 from treaty.engine import Caller, Outgoing
 from treaty.errors import (
     Cancelled,
@@ -80,6 +80,11 @@ class Switchboard:
         return not self._closed and (self._line is not None or self._sender.started)
 
     @property
+    def in_the_middle(self) -> bool:
+        """Whether this very thread is in the middle of something here, and interrupted."""
+        return in_the_middle(self, self._reading)
+
+    @property
     def counters(self) -> dict[str, int]:
         """How often each thing happened, by name."""
         with self._lock:
@@ -91,6 +96,20 @@ class Switchboard:
         return self._caller.open_calls
 
     # Sending
+
+    @property
+    def _interrupted(self) -> bool:
+        """Whether this thread comes back into the middle of a step, which cannot be taken a second time now."""
+        return held_here(self._lock) or held_here(self._dialling)
+
+    def admit(self, target: str) -> None:
+        """Refuse a call that would wait for what this very thread was doing when it was interrupted.
+
+        Raises:
+            Unavailable: it would.
+        """
+        if self._interrupted or ((self.open_calls or self._reading.busy) and in_the_middle(self, self._reading)):
+            raise Unavailable(f"{target}: {_INTERRUPTS}")
 
     def begin(
         self,
@@ -105,11 +124,7 @@ class Switchboard:
         """Make a request and open its call; dial first if need be. The answer to a deferred one is seen to, though no
         thread may ever wait for it.
 
-        Raises:
-            Unavailable: this thread is in the middle of another request, or would wait for what it is itself to read.
         """
-        if held_here(self._lock) or held_here(self._dialling) or (self._reading.mine and not deferred):
-            raise Unavailable(f"{target}: {_INTERRUPTS}")
         line = self._line
         if line is None:
             until = time.monotonic() + timeout
@@ -245,7 +260,7 @@ class Switchboard:
 
     def post(self, target: str, params: Params, *, timeout: float, headers: dict[str, str] | None) -> None:
         """Make and send a one-way request: at once, or in a thread of its own where this one is in the middle of another."""
-        if held_here(self._lock) or held_here(self._dialling):
+        if self._interrupted or (self._first and in_the_middle(self, self._reading)):
             asked, told = kept(params), dict(headers) if isinstance(headers, dict) else headers
             self.do_soon(lambda: self.post(target, asked, timeout=timeout, headers=told))
             return
@@ -367,7 +382,9 @@ class Parts:
         return self._switchboard is not None and self._switchboard.in_use and not self._transport.foreign
 
     def close(self, subscriptions: Iterable[Closes] = ()) -> None:
-        """End everything, and these before, and wait for it. Does so once."""
+        """End everything, and these before, and wait for it, unless this thread comes out of the middle of a call, which
+        ends when it goes on. Does so once.
+        """
 
         def end() -> None:
             for subscription in subscriptions:
@@ -379,4 +396,4 @@ class Parts:
             if self._owned:
                 self._transport.close()
 
-        self._finish(end)
+        self._finish(end, waits=self._switchboard is None or not self._switchboard.in_the_middle)

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from treaty.driving import Errands, Holder, Turn, WakeUp, Worker, check_callback, present
+from treaty.driving import Errands, Turn, WakeUp, Worker, check_callback, present
 
 from .services import LIMIT, in_threads
 
@@ -65,7 +65,7 @@ def test_a_worker_may_join_itself() -> None:
 
 
 def test_a_turn_is_of_one_until_that_one_leaves_it() -> None:
-    turn, one, other = Turn(), Holder(), Holder()
+    turn, one, other = Turn(), object(), object()
     assert not turn.taken and not turn.leave(one)
     assert turn.take(one) and turn.taken
     assert not turn.take(other) and not turn.take(one)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from treaty import Client, ConnectionLost, DeadlineExceeded, Unavailable
-from treaty.driving import Holder, Turn, WakeUp, Worker
+from treaty.driving import Turn, WakeUp, Worker
 from treaty.engine import Progressed
 from treaty.messages import Status
 from treaty.pending import report
@@ -176,7 +176,7 @@ def test_who_is_interrupted_with_the_turn_to_read_leaves_it(room: Room, monkeypa
     client.call("slow.echo")
     take = Turn.take
 
-    def interrupted(self: Turn, holder: Holder) -> bool:
+    def interrupted(self: Turn, holder: object) -> bool:
         # As a signal's handler may: between the step that took it and the one that would know of it.
         if take(self, holder):
             raise KeyboardInterrupt

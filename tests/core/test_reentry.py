@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
 import pytest
 from tests.interruptions import visited
 
-from treaty import Client, Incoming, Service, Unavailable, connect
+from treaty import Client, ClosedError, Incoming, Service, Unavailable, connect
+from treaty.driving import in_the_middle
 from treaty.pending import Pending
 from treaty_contracts.expect import until
 
@@ -138,3 +140,37 @@ def test_what_is_given_up_from_within_a_call_is_over(ends: tuple[Echo, Client]) 
     for _ in every_step(lambda: client.call("echo.same", [1]), give_up):
         assert begun[-1].done or until(lambda: begun[-1].done, LIMIT)
     assert client.open_calls == 0
+
+
+@pytest.mark.parametrize("url", ["memory://closing", "zmq+inproc://closing"])
+def test_closing_from_within_a_call_does_not_hang(url: str) -> None:
+    with connect(url) as transport, Echo(transport, secret=SECRET):
+        for number in count(1):
+            client = Client(transport, secret=SECRET, timeout=LIMIT)
+            client.call("echo.same", [0])
+
+            def use(client: Client = client) -> None:
+                with suppress(ClosedError):
+                    assert client.call("echo.same", [1]) == 1
+
+            where = visited(number, PACKAGES, use, client.close, LIMIT / 2)
+            client.close()  # and waits for what was begun
+            assert client.closed and client.open_calls == 0, where
+            if not where:
+                break
+    assert number > 100
+
+
+def test_a_method_further_up_is_found_and_no_other() -> None:
+    class Owner:
+        def run(self, what: Callable[[], bool]) -> bool:
+            return what()
+
+        def asks(self, *owners: object) -> bool:
+            return in_the_middle(*owners)
+
+    one, other = Owner(), Owner()
+    assert not one.asks(one)
+    assert one.run(lambda: one.asks(one))
+    assert one.run(lambda: other.asks(other, one))
+    assert not one.run(lambda: other.asks(other))
