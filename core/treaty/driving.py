@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from functools import cache
 from queue import Empty, SimpleQueue
 from traceback import walk_tb
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any, Final
 
 from treaty.engine import Instant
@@ -112,20 +112,21 @@ def in_the_middle(*owners: Any) -> bool:
     """Whether this very thread has come here out of a method of one of these, whoever called that in between: a signal's
     handler, a ``__del__``, or a callback. Nothing is kept for it that an interruption could leave behind.
     """
+    asked = [(owner, _methods(owner.__class__)) for owner in owners]
     frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - before the method that asks
     while frame is not None:
-        for owner in owners:
-            kind: Any = type(owner)
-            if frame.f_code in _methods(kind) and frame.f_locals.get("self") is owner:
+        code = id(frame.f_code)
+        for owner, methods in asked:
+            if code in methods and frame.f_locals.get("self") is owner:
                 return True
         frame = frame.f_back
     return False
 
 
 @cache
-def _methods(kind: type) -> frozenset[CodeType]:
-    found = (getattr(member, "__code__", None) for member in vars(kind).values())
-    return frozenset(code for code in found if code is not None)
+def _methods(kind: Any) -> frozenset[int]:
+    """The methods of a class, by what is quick to compare: the hash of their code is made anew each time."""
+    return frozenset(id(member.__code__) for member in vars(kind).values() if hasattr(member, "__code__"))
 
 
 class Randomness:
