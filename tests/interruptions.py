@@ -11,6 +11,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from treaty_contracts.midway import Midway
+
 
 class Strike:
     """Raises ``KeyboardInterrupt`` before the ``number``-th line that this thread runs in some packages.
@@ -57,54 +59,20 @@ def strike(number: int, packages: tuple[str, ...], use: Callable[[], object]) ->
     return ""
 
 
-class Visit:
-    """Calls ``visit`` once, before the ``number``-th line that this thread runs in some packages.
-
-    Args:
-        number: from 1 on.
-        packages: parts of the paths of files, such as ``"treaty_zmq"``.
-        visit: what a signal's handler, or a ``__del__``, does there.
-    """
-
-    def __init__(self, number: int, packages: tuple[str, ...], visit: Callable[[], object]) -> None:
-        self._left = number
-        self._packages = packages
-        self._visit = visit
-        self.where = ""
-
-    def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
-        name = frame.f_code.co_filename
-        return self._line if any(f"/{package}/" in name for package in self._packages) else None
-
-    def _line(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if event == "line":
-            self._left -= 1
-            if self._left == 0:
-                sys.settrace(None)
-                self.where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-                self._visit()
-        return self._line
-
-
-def visited(
-    number: int, packages: tuple[str, ...], use: Callable[[], object], visit: Callable[[], object], limit: float
-) -> str:
-    """Do something in a thread that is visited on the way, and return where; empty if it had come to its end by then.
+def visited(number: int, use: Callable[[], object], visit: Callable[[], object], limit: float) -> str:
+    """Do something in a thread that comes back into the middle of it, and return where; empty if it was over by then.
 
     Raises:
         AssertionError: it is not over after ``limit`` seconds, with the place.
     """
-    one = Visit(number, packages, visit)
+    one = Midway(number, visit)
     raised: list[BaseException] = []
 
     def run() -> None:
-        sys.settrace(one)
         try:
-            use()
+            one.during(use)
         except BaseException as error:
             raised.append(error)
-        finally:
-            sys.settrace(None)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

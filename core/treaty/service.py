@@ -14,7 +14,7 @@ from collections import deque
 from typing import Any, ClassVar, Final, Self
 
 from treaty.client import Client, Nested, check_count
-from treaty.driving import Allowance, WakeUp, present
+from treaty.driving import Allowance, WakeUp, held_here, present
 from treaty.engine import SKEW_MS, Answerer
 from treaty.errors import ConfigurationError, ForkedError, InvalidSecret, InvalidTarget, TreatyError
 from treaty.guard import CAPACITY, Guard
@@ -221,7 +221,7 @@ class Service:
     @property
     def _inside(self) -> bool:
         """Whether this very thread is starting or stopping the service, and comes here from within."""
-        return self._life._is_owned()  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001 - as Condition asks
+        return held_here(self._life)
 
     def _stop_serving(self, drain: float) -> None:
         """Do what is left to do: Ctrl-C, or what the teardown raises, may have interrupted it before."""

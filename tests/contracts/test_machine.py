@@ -128,9 +128,7 @@ def test_a_swap_is_told_in_its_shortest_form(identifier: str) -> None:
     # Two requests must be open at once: one of them is held, or a handler that calls another one makes both.
     assert len(steps) <= 7, steps
     assert steps[0] == "client 1 is made"
-    # Whoever starts the service again, or registers, has every client make a call behind that.
-    calls = r"client \d makes call \d: \w+, with |the service is started again|client \d registers a callback"
-    assert any(re.match(calls, step) for step in steps), steps
+    assert any(re.match(r"client \d makes call \d: \w+, with ", step) for step in steps), explain(outcome)
     assert "ends with" in violation.expected
     # The frames are those of these steps and of no other case.
     names = {name for line in violation.trace for name in re.findall(r'"method":"([\w-]+)\.', line)}

@@ -19,7 +19,6 @@ from treaty_contracts.expect import until
 from .conftest import SECRET
 from .services import LIMIT
 
-PACKAGES = ("core/treaty", "transports/treaty_memory", "transports/treaty_zmq")
 _NUMBERS = count()
 
 
@@ -58,7 +57,7 @@ def ends(request: pytest.FixtureRequest) -> Iterator[tuple[Echo, Client]]:
 def every_step(use: Callable[[], object], visit: Callable[[], object]) -> Iterator[str]:
     """Visit a use at each of its lines, one after the other."""
     for number in count(1):
-        where = visited(number, PACKAGES, use, visit, LIMIT * 2)
+        where = visited(number, use, visit, LIMIT * 2)
         if not where:
             return
         yield where
@@ -153,7 +152,7 @@ def test_closing_from_within_a_call_does_not_hang(url: str) -> None:
                 with suppress(ClosedError):
                     assert client.call("echo.same", [1]) == 1
 
-            where = visited(number, PACKAGES, use, client.close, LIMIT / 2)
+            where = visited(number, use, client.close, LIMIT / 2)
             client.close()  # and waits for what was begun
             assert client.closed and client.open_calls == 0, where
             if not where:
